@@ -1,0 +1,373 @@
+"""The handle of one job: a durable future, found again from ``(folder, job_id)``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from submitit.orchestrator.sources import MarkerSource
+from submitit.orchestrator.watcher import InfoWatcher
+from submitit.storage.paths import JobPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from submitit.client.awaitable import AsyncJobProxy
+    from submitit.errors import FailedJobError, UncompletedJobError
+    from submitit.orchestrator.collector import Ending, Sighting
+    from submitit.orchestrator.sources import Source
+    from submitit.storage.submission import DelayedSubmission
+
+R = TypeVar("R", covariant=True)
+
+_MULTI_TASK = "You should use `results()` if your job has subtasks."
+
+
+class Job(Generic[R]):
+    """A submitted call: its state, its logs and its result.
+
+    Parameters
+    ----------
+    folder: Path or str
+        the executor's folder, tags and all
+    job_id: str
+        the scheduler's id of the job
+    tasks: sequence of int
+        the ranks that this handle is about: all of the job's, or one
+
+    Two handles are never equal, whatever their job. A handle may be pickled and used in another process.
+    """
+
+    _cancel_command = "dummy"
+    #: How long the result of a job that is over may take to appear, in seconds (network file systems).
+    _results_timeout_s: float = 15
+    #: Asks the scheduler; shared by the jobs of a class.
+    watcher: InfoWatcher = InfoWatcher()
+
+    # Programs build handles without ``__init__``: what it would set has a value here.
+    _job_id: str
+    _tasks: tuple[int, ...] = (0,)
+    _sub_jobs: Sequence[Job[R]] = ()
+    _cancel_at_deletion = False
+    _paths: JobPaths
+    _start_time = 0.0
+    _last_status_check = 0.0
+    _events_path: str | None = None
+    _ending: Ending | None = None
+    _sighting: Sighting | None = None
+    _missing_since: float | None = None
+    _cancelled = False
+    #: Whether this handle was made by the submission itself, and not found again later.
+    _submitted_here = False
+    #: Whether the function can save its state and be run again; ``None`` where it is not known.
+    _checkpointable: bool | None = None
+
+    def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,)) -> None:
+        self._job_id = job_id
+        self._tasks = tuple(tasks)
+        self._sub_jobs = []
+        self._cancel_at_deletion = False
+        if len(tasks) > 1:
+            self._sub_jobs = [type(self)(folder=folder, job_id=job_id, tasks=(task,)) for task in tasks]
+        self._paths = JobPaths(folder, job_id=job_id, task_id=self.task_id or 0)
+        self._start_time = time.time()
+        self._last_status_check = self._start_time
+        self._register_in_watcher()
+
+    def _register_in_watcher(self) -> None:
+        if not self._tasks[0]:  # one task is enough
+            self.watcher.register_job(self.job_id)
+
+    # ---- what it is
+
+    @property
+    def job_id(self) -> str:
+        """The scheduler's id of the job (``"12"``, or ``"12_3"`` for element 3 of array 12)."""
+        return self._job_id
+
+    @property
+    def task_id(self) -> int | None:
+        """The rank that this handle is about; ``None`` if it is about several."""
+        return None if len(self._tasks) > 1 else self._tasks[0]
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks this handle is about."""
+        return len(self._tasks)
+
+    @property
+    def paths(self) -> JobPaths:
+        """Where the job's files lie, those of its first task."""
+        return self._paths
+
+    def task(self, task_id: int) -> Job[R]:
+        """The handle of one task: ``result()``, logs and errors of that rank alone."""
+        if not 0 <= task_id < self.num_tasks:
+            raise ValueError(f"task_id {task_id} must be between 0 and {self.num_tasks - 1}")
+        return self._sub_jobs[task_id] if self._sub_jobs else self
+
+    def submission(self) -> DelayedSubmission:
+        """The call as it was submitted, or as its last checkpoint left it."""
+        from submitit.storage import payload
+        from submitit.storage.submission import DelayedSubmission
+
+        path = self.paths.submitted_pickle
+        if path.exists():
+            return DelayedSubmission.load(path)
+        reference = self._payload_reference()
+        assert reference is not None, f"Cannot find job submission pickle: {path}"
+        return payload.read_submission(*reference)
+
+    # ---- the life of the job
+
+    @property
+    def state(self) -> str:
+        """What the scheduler says of the job now, ``"UNKNOWN"`` if nothing. Never raises."""
+        if self._cancelled and not self._recorded():
+            return "CANCELLED"
+        return self.watcher.get_state(self.job_id, mode="standard")
+
+    def get_info(self, mode: str = "force") -> dict[str, str]:
+        """What the scheduler knows of the job, as texts: ``JobID``, ``State``, ``NodeList`` and more where known."""
+        return self.watcher.get_info(self.job_id, mode=mode)
+
+    def done(self, force_check: bool = False) -> bool:
+        """Whether the job is over: ``result()`` would return or raise at once. ``force_check`` asks the scheduler now."""
+        from submitit.orchestrator import tracker
+
+        if self._ending is not None:
+            return True
+        source = self._source()
+        if source is None:
+            return self._done_without_source(force_check)
+        source.refresh()
+        # no marker yet: whoever runs a job by hand, as test suites do, leaves its result alone
+        if self._look(at_files=isinstance(source, MarkerSource) and source.attempt(self.job_id) is None):
+            return True
+        if force_check:
+            self.watcher.update()
+            tracker.questions(self.watcher).asked = time.monotonic()
+            return self._look(at_files=True)
+        asked = tracker.questions(self.watcher)
+        if asked.ask(suspicious=self._suspicious()):
+            return self._look()
+        return False
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the job is over, or for ``timeout`` seconds.
+
+        Ctrl-C ends the wait, not the job.
+        """
+        from submitit.orchestrator import tracker
+
+        try:
+            tracker.wait([self], timeout)
+        except KeyboardInterrupt:
+            print(
+                f"\nStopped waiting for job {self.job_id}, which goes on. It can be found again with "
+                f"{type(self).__name__}(folder={str(self.paths._folder)!r}, job_id={self.job_id!r}); "
+                f"its cancel() ends it.",
+                file=sys.stderr,
+            )
+            raise
+
+    def result(self, timeout: float | None = None) -> R:
+        """The value that the function returned; blocks until the job is over.
+
+        Raises ``FailedJobError`` with the remote traceback, and the function's own exception as its cause, if the function
+        raised; ``UncompletedJobError`` or the subclass for the cause if the job left no result; ``TimeoutError`` after
+        ``timeout`` seconds. A job of several tasks has ``results()``.
+        """
+        assert not self._sub_jobs, _MULTI_TASK
+        return self.results(timeout)[0]
+
+    def results(self, timeout: float | None = None) -> list[R]:
+        """The values of all tasks, in the order of their ranks; raises like ``result()`` for the first task that failed."""
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return [job._get_outcome_and_result()[1] for job in self._sub_jobs or [self]]
+
+    def exception(self, timeout: float | None = None) -> UncompletedJobError | None:
+        """What ``result()`` raises, ``None`` if it returns a value; blocks until the job is over.
+
+        Of several tasks it is the error of the first that failed.
+        """
+        from submitit.orchestrator import collector
+
+        self.wait(timeout)
+        if not self.done():
+            raise TimeoutError(f"Job {self.job_id} was not over after {timeout} seconds (state: {self.state})")
+        handles = self._sub_jobs or [self]
+        recorded = [job for job in handles if job._recorded()]
+        for job in recorded:
+            error = job._failure()
+            if error is not None:
+                return error
+        if len(recorded) == len(handles):
+            return None
+        # a rank that died explains the others, which may still be running
+        ending = self._ending or self._unseen_ending()
+        missing = [job._tasks[0] for job in handles if job not in recorded]
+        first = next((task for task in missing if task in ending.exits), missing[0])
+        return collector.error_of(self, first, ending)
+
+    def _failure(self) -> FailedJobError | None:
+        """The error of the one task of this handle, if it recorded one."""
+        from submitit.orchestrator import collector
+        from submitit.storage import outcome
+
+        path = self.paths.locate("result_pickle")
+        footer = outcome.read_footer(path)
+        if footer is not None and footer.success:
+            return None  # known without loading the value
+        result = outcome.read_result(path)
+        return (
+            collector.failure_of(self, self._tasks[0], result.value, result.exception)
+            if result.status == "error"
+            else None
+        )
+
+    def _get_outcome_and_result(self) -> tuple[str, Any]:
+        """``("success", value)`` or ``("error", traceback text)``; ``UncompletedJobError`` where there is neither."""
+        from submitit.orchestrator import collector
+        from submitit.storage import outcome
+
+        assert not self._sub_jobs, _MULTI_TASK
+        if not self._recorded():
+            self.wait()
+        if not self._recorded():
+            raise collector.error_of(self, self._tasks[0], self._ending or self._unseen_ending())
+        result = outcome.read_result(self.paths.result_pickle)
+        return result.status, result.value
+
+    def _unseen_ending(self) -> Ending:
+        from submitit.orchestrator import collector
+
+        info = self.watcher.get_info(self.job_id, mode="cache")
+        return collector.Ending(info.get("State", "") or self.state, {}, dict(info))
+
+    # ---- ending it
+
+    def cancel(self, check: bool = True) -> None:
+        """Ask the scheduler to end the job; it is over for this process at once. With ``check`` a refusal raises."""
+        from submitit import commands
+
+        commands.call([self._cancel_command, self.job_id], check=check)
+        self._cancelled = True
+        for job in self._sub_jobs:
+            job._cancelled = True
+
+    def _interrupt(self, timeout: bool = False) -> None:
+        """Send the job what a preemption sends, or with ``timeout`` what a time-out sends first; for trying out a checkpoint."""
+        raise NotImplementedError(f"{type(self).__name__} cannot signal its jobs")
+
+    def cancel_at_deletion(self, value: bool = True) -> Job[R]:
+        """Cancel the job when this handle is collected; returns the handle."""
+        self._cancel_at_deletion = value
+        return self
+
+    def __del__(self) -> None:
+        if self._cancel_at_deletion:
+            with contextlib.suppress(Exception):  # the interpreter may be half gone
+                if not self.watcher.is_done(self.job_id, mode="cache"):
+                    self.cancel(check=False)
+
+    # ---- logs
+
+    def stdout(self) -> str | None:
+        """What the job printed so far; ``None`` before it has begun. The tasks' logs follow each other."""
+        return self._get_logs_string("stdout")
+
+    def stderr(self) -> str | None:
+        """What the job printed on stderr so far; ``None`` before it has begun."""
+        return self._get_logs_string("stderr")
+
+    def _get_logs_string(self, name: str) -> str | None:
+        texts = []
+        for job in self._sub_jobs or [self]:
+            with contextlib.suppress(FileNotFoundError), open(getattr(job.paths, name), errors="replace") as file:
+                texts.append(file.read())
+        return "\n".join(texts) if texts else None
+
+    def awaitable(self) -> AsyncJobProxy[R]:
+        """The same job for ``asyncio``: its ``wait``, ``result`` and ``results`` are coroutines."""
+        from submitit.client.awaitable import AsyncJobProxy
+
+        return AsyncJobProxy(self)
+
+    # ---- for the tracker and the collector
+
+    def _source(self) -> Source | None:
+        """Where news of this job comes from; ``None`` if from its result file and its watcher alone."""
+        return None
+
+    def _look(self, *, at_files: bool = False) -> bool:
+        """Whether the job is over, from what is known by now; asks nobody."""
+        from submitit.orchestrator import collector
+
+        if self._ending is None:
+            if self._sighting is None:
+                self._sighting = collector.Sighting()
+                at_files = at_files or self._found_again()
+            self._ending = collector.judge(self, self._sighting, at_files=at_files)
+        return self._ending is not None
+
+    def _suspicious(self) -> bool:
+        """Whether the scheduler should be asked about the job soon."""
+        return self._sighting is not None and self._sighting.suspicious
+
+    def _found_again(self) -> bool:
+        """Whether the job may have ended before this handle was made."""
+        return not self._submitted_here
+
+    def _done_without_source(self, force_check: bool) -> bool:
+        from submitit.orchestrator import collector
+
+        if self._recorded() or self._cancelled:
+            self._ending = collector.Ending("" if self._recorded() else "CANCELLED", {}, {})
+            return True
+        if not self.watcher.is_done(self.job_id, mode="force" if force_check else "standard"):
+            return False
+        if self._recorded() or collector._missing_long_enough(self):
+            self._ending = self._unseen_ending()
+            return True
+        return False
+
+    def _recorded(self) -> bool:
+        from submitit.orchestrator import collector
+
+        return collector._all_recorded(self)
+
+    def _result_path(self, task: int) -> str:
+        return self._task_paths(task).locate("result_pickle")
+
+    def _task_paths(self, task: int) -> JobPaths:
+        return self.task(self._tasks.index(task)).paths
+
+    def _batch_log(self) -> str:
+        """Where the script's own output went, if the backend has such a file."""
+        return os.devnull
+
+    def _payload_reference(self) -> tuple[str, int] | None:
+        """The payload file and the index in it of this job, if it is known."""
+        return None
+
+    # ---- as an object
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}<job_id={self.job_id}, task_id={self.task_id}, state="{self.state}">'
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for name in ("_sighting", "_ending", "_missing_since", "_submitted_here"):
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._register_in_watcher()

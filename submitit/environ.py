@@ -1,0 +1,111 @@
+"""Environment variables: what a submission made inside a job must not inherit from that job.
+
+Slurm describes a job to its processes by variables that are, to ``sbatch`` and ``srun``, options of the next job. Whoever
+submits from inside a job means the new job's parameters, not the running one's. What the user or the site set stays: every
+``SBATCH_*`` but the memory binding that slurmd sets, and the variables by which the commands find their configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: Slurm variables that no job sets: they say how to reach the cluster or how commands print.
+#: Sources: the ENVIRONMENT VARIABLES sections of sbatch.1, srun.1, squeue.1, sacct.1, scontrol.1 and slurm.1.
+_KEPT = frozenset(
+    {
+        "SLURM_CONF",
+        "SLURM_CONF_SERVER",
+        "SLURM_CLUSTERS",
+        "SLURM_JWT",
+        "SLURM_TIME_FORMAT",
+        "SLURM_UMASK_SITE",
+        "SLURM_EXIT_ERROR",
+        "SLURM_EXIT_IMMEDIATE",
+        "SLURM_DEBUG_FLAGS",
+        "SLURM_BITSTR_LEN",
+        "SLURM_SACK_KEY",
+        "SLURM_SACK_SOCKET",
+    }
+)
+#: Set by slurmd or srun in the processes of a job, or by this library there. Sources: sbatch.1 and srun.1 OUTPUT ENVIRONMENT
+#: VARIABLES; PMI and PMIx standards; torch.distributed's environment initialisation.
+_DROPPED_PREFIXES = (
+    "SLURM_",
+    "SLURMD_",
+    "SLURMSTEPD_",
+    "SRUN_",
+    "SBATCH_MEM_BIND",
+    "SBATCH_CPU_BIND",
+    "PMI_",
+    "PMI2_",
+    "PMIX_",
+    "SUBMITIT_",
+)
+_SUBMITIT_KEPT = frozenset({"SUBMITIT_PREEMPT_SIGNAL", "SUBMITIT_LOG_LEVEL", "SUBMITIT_TRUST_FOREIGN_PICKLES"})
+_RENDEZVOUS = frozenset(
+    {"MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK"}
+)
+
+
+def inside_a_job(env: Mapping[str, str]) -> bool:
+    """Whether ``env`` is that of a process which Slurm or this library started as part of a job."""
+    return "SLURM_JOB_ID" in env or "SUBMITIT_EXECUTOR" in env
+
+
+def inherited(name: str) -> bool:
+    """Whether the variable ``name`` describes the job that a process runs in, and must not reach a job submitted from it."""
+    if name in _KEPT or name in _SUBMITIT_KEPT:
+        return False
+    return name.startswith(_DROPPED_PREFIXES) or name in _RENDEZVOUS
+
+
+def submission_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` without what describes the job that this process runs in; all of it outside a job."""
+    if not inside_a_job(env):
+        return dict(env)
+    return {name: value for name, value in env.items() if not inherited(name)}
+
+
+@contextlib.contextmanager
+def environment_variables(**kwargs: object) -> Iterator[None]:
+    """Set variables (their ``str``) for the time of the block; afterwards the whole environment is as it was."""
+    before = dict(os.environ)
+    os.environ.update({name: str(value) for name, value in kwargs.items()})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """For the time of the block this process's environment is ``submission_environment``'s."""
+    dropped = {} if not inside_a_job(os.environ) else {n: v for n, v in os.environ.items() if inherited(n)}
+    for name in dropped:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(dropped)
+
+
+def import_path() -> str:
+    """The entries of this process's ``sys.path`` that a job's interpreter cannot know, joined by ``os.pathsep``.
+
+    Entries below this interpreter's own prefixes are left out: another interpreter must not import from them.
+    """
+    import sys
+
+    own = tuple({os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
+    kept = []
+    for entry in sys.path:
+        full = os.path.abspath(entry or os.curdir)
+        if os.pathsep not in full and not (os.path.realpath(full) + os.sep).startswith(own):
+            kept.append(full)
+    return os.pathsep.join(dict.fromkeys(kept))

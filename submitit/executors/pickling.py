@@ -1,0 +1,278 @@
+"""Executors whose jobs are given a pickled call and a script.
+
+::
+
+    _internal_process_submissions ─ write the payloads ─ for each: _throttle ─ _submitit_command_str
+      └ _submit_command ─ _make_submission_file_text ─ (the script is written) ─ _make_submission_command ─ (it is run)
+                        ─ _get_job_id_from_submission_command ─ _num_tasks ─ job_class(…) ─ _write_job_id ─ _set_job_permissions
+      └ the payload becomes <job_id>_submitted.pkl
+    ─ one record in the journal
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from submitit import commands, environ
+from submitit.client.executor import Executor
+from submitit.errors import FailedJobError, FailedSubmissionError, SubmissionRefusedError
+from submitit.storage import atomic, names
+from submitit.storage.paths import JobPaths, Layout, layout_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from submitit.client.executor import P
+    from submitit.client.job import Job, R
+    from submitit.storage.submission import DelayedSubmission
+
+    StrPath = str | os.PathLike[str]
+
+#: The name of the payload that is being submitted: `_submit_command` has 1.x's signature, and two threads may share an executor.
+_UID: ContextVar[str | None] = ContextVar("submitit_uid", default=None)
+
+
+class PicklingExecutor(Executor):
+    """The base of executors that send scripts to a scheduler's command.
+
+    ``max_num_timeout`` is how many time-outs a checkpointable job survives, ``max_pickle_size_gb`` how large functions and
+    arguments may be as written, all of an array together. A backend overrides the hooks that are abstract here, and may override
+    every other; they are called in the order of the picture above.
+    """
+
+    #: Minutes, for jobs that were given no limit; only to tell a time-out from a preemption.
+    _unlimited_min = 5
+
+    def __init__(
+        self, folder: str | os.PathLike[str], max_num_timeout: int = 3, max_pickle_size_gb: float = 1.0
+    ) -> None:
+        super().__init__(folder)
+        self.max_num_timeout = max_num_timeout
+        self.max_pickle_size_gb = max_pickle_size_gb
+        #: Seconds between two submissions, for the scheduler's sake.
+        self._throttling = 0.2
+        self._last_job_submitted = 0.0
+
+    # ------------------------------------------------------------------ the submission
+
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> str:
+        """The script that ``submit`` would send for this call; for a backend without scripts, the command of the job.
+
+        The call is pickled as a check. Nothing is sent, and no file is left.
+        """
+        import tempfile
+
+        from submitit.storage import payload
+        from submitit.storage.submission import DelayedSubmission
+
+        with tempfile.TemporaryDirectory(prefix="submitit-") as scratch:
+            call = DelayedSubmission(fn, *args, **kwargs)
+            payload.write_payload(os.path.join(scratch, "call.pkl"), [call], max_bytes=self._max_bytes())
+        command = self._submitit_command_str
+        return self._make_submission_file_text(command, names.unique_name()) or f"{command}\n"
+
+    def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
+        """Submit each call as a job of its own.
+
+        Either all calls are pickled or none is sent. If sending one of them fails, those before it are in the queue, in the
+        journal and named in a log record.
+        """
+        payloads = [self._payload_path(names.unique_name()) for _ in delayed_submissions]
+        jobs: list[Job[Any]] = []
+        try:
+            left = self._max_bytes()
+            for path, submission in zip(payloads, delayed_submissions, strict=True):
+                left -= self._write_payload(path, [submission], left)
+            for path in payloads:
+                job = self._submit_payload(path)
+                jobs.append(job)
+        except BaseException:
+            self._say_what_was_sent(jobs, len(payloads))
+            raise
+        finally:
+            discard(payloads)
+            if jobs:
+                self._record(jobs, delayed_submissions[: len(jobs)])
+        return jobs
+
+    def _write_payload(
+        self, path: StrPath, submissions: Sequence[DelayedSubmission], max_bytes: float | None = None
+    ) -> int:
+        """Pickle calls into the new file ``path``, each told the job's time limit first; return the file's size.
+
+        Makes the folder. Raises ``OSError`` naming a folder that cannot be written, ``RuntimeError`` for more than
+        ``max_bytes`` (by default ``max_pickle_size_gb``), and the pickler's own error, which says what cannot be pickled. No
+        file is left then.
+        """
+        from submitit.storage import payload
+
+        timeout_min = self._timeout_min()
+        for submission in submissions:
+            submission.set_timeout(timeout_min, self.max_num_timeout)
+        self._layout().make()
+        return payload.write_payload(path, submissions, max_bytes=self._max_bytes() if max_bytes is None else max_bytes)
+
+    def _submit_payload(self, path: Path) -> Job[Any]:
+        """Send one job whose call is in the file ``path``, which is linked to ``<job_id>_submitted.pkl``."""
+        self._throttle()
+        self._last_job_submitted = time.time()
+        job = self._send(path.stem)
+        try:
+            self._link_submitted(path, job)
+        except BaseException:
+            # It would wait for its pickle for a minute and fail.
+            with contextlib.suppress(Exception):
+                job.cancel(check=False)
+            raise
+        return job
+
+    def _link_submitted(self, path: StrPath, job: Job[Any]) -> None:
+        """Let the file of one call be found as ``<job_id>_submitted.pkl`` as well."""
+        submitted = job.paths.submitted_pickle
+        atomic.make_directory(submitted.parent)
+        atomic.link_or_copy(path, submitted)
+
+    def _send(self, uid: str) -> Job[Any]:
+        """Send one job, with ``uid`` as the name of its script and payload."""
+        token = _UID.set(uid)
+        try:
+            return self._submit_command(self._submitit_command_str)
+        finally:
+            _UID.reset(token)
+
+    def _throttle(self) -> None:
+        """Wait until the next submission is due."""
+        pause = self._last_job_submitted + self._throttling - time.time()
+        if pause > 0:
+            time.sleep(pause)
+
+    def _submit_command(self, command: str) -> Job[Any]:
+        """Send one job whose script runs ``command``, and return its handle.
+
+        Raises ``SubmissionRefusedError`` with what the scheduler's command printed, and the script, if that fails; no script is
+        left then.
+        """
+        uid = _UID.get() or names.unique_name()
+        script = self._script_path(uid)
+        atomic.make_directory(script.parent)
+        text = self._make_submission_file_text(command, uid)
+        atomic.write_text(script, text)
+        try:
+            job_id = self._get_job_id_from_submission_command(self._run(self._make_submission_command(script)))
+            job: Job[Any] = self.job_class(folder=self.folder, job_id=job_id, tasks=list(range(self._num_tasks())))
+            self._write_job_id(job.job_id, uid)
+        except SubmissionRefusedError as error:
+            discard([script])
+            raise SubmissionRefusedError(f"{error}\n\nThe script was:\n{text}") from error.__cause__
+        except BaseException:
+            discard([script])
+            raise
+        try:
+            folder = job.paths.folder
+        except ValueError:  # an array as a whole has no folder where the elements' names hold their index
+            folder = self._layout().root
+        self._set_job_permissions(folder)
+        return job
+
+    def _run(self, command: list[str]) -> str:
+        """What the scheduler's command prints. It does not see what describes the job that this process may be part of."""
+        try:
+            with environ.outside_of_jobs():
+                return commands.CommandFunction(command, verbose=False)()
+        except FailedSubmissionError:
+            raise
+        except FailedJobError as error:
+            raise SubmissionRefusedError(str(error) or f"{command[0]} failed and said nothing") from error
+
+    def _record(
+        self, jobs: Sequence[Job[Any]], submissions: Sequence[DelayedSubmission], payload: StrPath | None = None
+    ) -> None:
+        """Note in the journal what was submitted; ``payload`` where the jobs find their calls there, by their order."""
+        from submitit.executors import record
+
+        record.append(self._layout(), self, jobs, submissions, payload)
+
+    def _say_what_was_sent(self, jobs: Sequence[Job[Any]], count: int) -> None:
+        if not jobs:
+            return
+        from submitit import log
+
+        ids = ", ".join(job.job_id for job in jobs[:20]) + (", …" if len(jobs) > 20 else "")
+        log.get_logger().error(
+            "The submission ended after %d of %d jobs, which are in the queue: %s", len(jobs), count, ids
+        )
+
+    # ------------------------------------------------------------------ hooks
+
+    @property
+    def _submitit_command_str(self) -> str:
+        """The command that runs a job of this executor, for the shell."""
+        import shlex
+        import sys
+
+        python = getattr(self, "python", None) or shlex.quote(sys.executable)
+        return f"{python} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"
+
+    @abc.abstractmethod
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        """The script of a job that runs ``command``; ``uid`` names this submission."""
+
+    @abc.abstractmethod
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        """The command that gives the script to the scheduler."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        """The job's id in what that command printed; ``FailedSubmissionError`` if there is none in it."""
+
+    @abc.abstractmethod
+    def _num_tasks(self) -> int:
+        """How many tasks a job has with the present parameters."""
+
+    def _write_job_id(self, job_id: str, uid: str) -> None:
+        """Give the script its name. The old one stays as a link: a scheduler may read the script when the job starts."""
+        JobPaths(self.folder, job_id=job_id).move_temporary_file(
+            self._script_path(uid), "submission_file", keep_as_symlink=True
+        )
+
+    @staticmethod
+    def _set_job_permissions(folder: Path) -> None:
+        """Adjust who may read a new job's folder. Does nothing here."""
+
+    # ------------------------------------------------------------------ what hooks are made of
+
+    def _layout(self) -> Layout:
+        return layout_of(self.folder)
+
+    def _script_path(self, uid: str) -> Path:
+        """Where the script lies until the job has an id."""
+        return self._layout().root / f".submission_file_{uid}.sh"
+
+    def _payload_path(self, uid: str) -> Path:
+        """Where the payload of the submission that ``uid`` names lies."""
+        return self._layout().payloads / f"{uid}.pkl"
+
+    def _max_bytes(self) -> float:
+        return self.max_pickle_size_gb * 2**30
+
+    def _timeout_min(self) -> float:
+        """The time limit of the jobs, in minutes."""
+        value = self.parameters.get(self._own_name("timeout_min"))
+        try:
+            return self._unlimited_min if value is None else float(value) if isinstance(value, str) else value
+        except ValueError:
+            return self._unlimited_min
+
+
+def discard(paths: Sequence[Path]) -> None:
+    """Remove files of a submission that came to nothing."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,183 @@
+"""What is written down of a submission: who sent what, from where, as which jobs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from submitit.executors import arrays
+from submitit.storage import journal, names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from submitit.client.executor import Executor
+    from submitit.client.job import Job
+    from submitit.storage.paths import Layout
+    from submitit.storage.submission import DelayedSubmission
+
+
+def append(
+    layout: Layout,
+    executor: Executor,
+    jobs: Sequence[Job[Any]],
+    submissions: Sequence[DelayedSubmission],
+    payload: str | os.PathLike[str] | None,
+) -> None:
+    """Note in this client's journal that ``jobs`` were submitted; the k-th is the payload's k-th submission.
+
+    The jobs are in the queue: that they cannot be noted is logged, and is no error.
+    """
+    try:
+        book = journal.Journal(layout.journals / f"{names.client_name()}.jsonl")
+        for record in records(executor, jobs, submissions, payload):
+            book.append(record)
+    except OSError as error:
+        from submitit import log
+
+        log.get_logger().warning("Could not write the journal of %s: %s", layout.root, error)
+
+
+def records(
+    executor: Executor,
+    jobs: Sequence[Job[Any]],
+    submissions: Sequence[DelayedSubmission],
+    payload: str | os.PathLike[str] | None,
+) -> list[dict[str, Any]]:
+    """One record for each plain job and each array among ``jobs``."""
+    directory = working_directory()
+    common = {
+        "event": "submitted",
+        "time": round(time.time(), 3),
+        "client": names.client_name(),
+        "user": user(),
+        "host": os.uname().nodename,
+        "cwd": directory,
+        "git": git_commit(directory),
+        "python": sys.executable,
+        "backend": executor.name(),
+        "name": str(executor.parameters.get(executor._own_name("name")) or "submitit"),
+        "parameters": {name: plain(value) for name, value in executor.parameters.items() if value is not None},
+        "folder": str(executor.folder),
+    }
+    if payload is not None:
+        common["payload"] = os.path.basename(payload)
+    return [
+        {
+            **common,
+            "function": function_name(submissions[group.place].function),
+            "tasks": jobs[group.place].num_tasks,
+            "jobs": group.jobs,
+        }
+        for group in _grouped([job.job_id for job in jobs])
+    ]
+
+
+class _Group(NamedTuple):
+    """Jobs that one record is about, as ``storage.journal`` has them; ``place`` is that of the first in the list of all."""
+
+    jobs: list[str] | dict[str, Any]
+    place: int
+
+
+def _grouped(job_ids: list[str]) -> list[_Group]:
+    """Each whole array by itself, and what lies between as lists of ids."""
+    groups: list[_Group] = []
+    place = 0
+    for run in arrays.runs(job_ids):
+        ids = job_ids[place : place + run.size]
+        if run.array and run.first == "0":
+            groups.append(_Group({"array": run.array, "count": run.size, "first": place}, place))
+        elif groups and isinstance(groups[-1].jobs, list):
+            groups[-1].jobs.extend(ids)
+        else:
+            groups.append(_Group(ids, place))
+        place += run.size
+    return groups
+
+
+def function_name(function: Any) -> str:
+    """``module.qualname`` of a function; of a callable object its class's, of a ``functools.partial`` the inner one's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', None) or 'builtins'}.{named.__qualname__}"
+
+
+def user() -> str:
+    """The user's name as the environment has it: asking the name service may take seconds on a cluster."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+
+
+def working_directory() -> str:
+    """The working directory, ``""`` where it was removed meanwhile."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+def git_commit(directory: str) -> str | None:
+    """The commit that is checked out where ``directory`` lies; ``None`` outside a repository.
+
+    Reads the repository's files: a process for it would cost more than the rest of a submission.
+    """
+    try:
+        git = _git_directory(directory)
+        if git is None:
+            return None
+        head = _read(os.path.join(git, "HEAD"))
+        if not head.startswith("ref: "):
+            return head or None
+        return _resolve(git, head[len("ref: ") :])
+    except (OSError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=16)
+def _git_directory(directory: str) -> str | None:
+    while True:
+        git = os.path.join(directory, ".git")
+        if os.path.isdir(git):
+            return git
+        if os.path.isfile(git):  # a work tree, or a submodule: gitrepository-layout(5)
+            return os.path.join(directory, _read(git).removeprefix("gitdir: "))
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+
+
+def _resolve(git: str, reference: str) -> str | None:
+    shared = os.path.join(git, "commondir")
+    common = os.path.join(git, _read(shared)) if os.path.exists(shared) else git
+    for folder in (git, common):
+        path = os.path.join(folder, reference)
+        if os.path.exists(path):
+            return _read(path)
+    packed = os.path.join(common, "packed-refs")
+    if os.path.exists(packed):
+        for line in _read(packed).splitlines():
+            commit, _, name = line.partition(" ")
+            if name == reference:
+                return commit
+    return None
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: what is not made of plain values is its ``repr``."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return repr(value)

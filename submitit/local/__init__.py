@@ -1,0 +1,38 @@
+"""The embedded scheduler: jobs on this machine, and the debug executor that runs them in this process.
+
+The modules are attributes of this package, loaded when first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+from submitit import lazy
+
+TYPE_CHECKING = False
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.attributes(
+        __name__,
+        (
+            "_local",
+            "connection",
+            "controller",
+            "debug",
+            "environment",
+            "ids",
+            "job",
+            "jobs",
+            "journals",
+            "local",
+            "processes",
+            "protocol",
+            "records",
+            "requests",
+            "resources",
+            "roots",
+            "scheduler",
+            "signalling",
+            "supervisor",
+            "tasks",
+            "version_1",
+            "watcher",
+        ),
+    )

@@ -1,0 +1,83 @@
+"""What a controller keeps of its jobs: those that wait, by the batches in which they came, and those that were started."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from submitit.local import scheduler
+from submitit.storage.paths import JobPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from submitit.local.protocol import Launch
+    from submitit.local.roots import Root
+
+
+class Batch:
+    """Jobs that were submitted together and still wait."""
+
+    __slots__ = ("_order", "group", "key", "launch", "request", "root", "waiting")
+
+    def __init__(self, key: int, root: Root, launch: Launch, group: int) -> None:
+        self.key, self.root, self.launch, self.group = key, root, launch, group
+        self.request = scheduler.Request(launch.cpus, launch.timeout_s, launch.max_cpus)
+        #: Payload reference and number of the coming attempt of each job.
+        self.waiting: dict[str, tuple[str | None, int]] = {}
+        # A dict does not give up its first key cheaply.
+        self._order: deque[str] = deque()
+
+    def add(self, job_id: str, reference: str | None, attempt: int) -> None:
+        self.waiting[job_id] = (reference, attempt)
+        self._order.append(job_id)
+
+    def first(self, count: int) -> Iterator[str]:
+        """The next jobs to start; each has to be taken out of ``waiting``."""
+        while count and self._order:
+            job_id = self._order.popleft()
+            if job_id in self.waiting:
+                count -= 1
+                yield job_id
+
+
+class StartedJob:
+    """A job that was started, until the last of its processes is gone."""
+
+    __slots__ = (
+        "attempt", "batch", "exits", "id", "key", "kill_at", "limit_at", "living", "log", "pids", "reason", "recorded",
+        "reference", "requeued", "start", "stopped", "token", "warn_at",
+    )  # fmt: skip
+
+    def __init__(self, key: int, batch: Batch, job_id: str, reference: str | None, attempt: int, token: str) -> None:
+        self.key, self.batch, self.token = key, batch, token
+        self.id, self.reference, self.attempt = job_id, reference, attempt
+        self.start = time.time()
+        self.pids: list[tuple[int, str]] = []
+        self.exits: list[int | None] = [None] * batch.launch.tasks
+        #: Ranks whose result is on disk though their process has not ended.
+        self.recorded: list[int] = []
+        #: Rank of each task that has not ended, by its process.
+        self.living: dict[int, int] = {}
+        now = time.monotonic()
+        launch = batch.launch
+        self.limit_at = now + launch.timeout_s
+        #: A warning that would come before the job has begun comes half way.
+        self.warn_at: float | None = now + max(launch.timeout_s - launch.signal_delay_s, launch.timeout_s / 2)
+        self.kill_at: float | None = None
+        #: The state that the job was told to stop for, if it was.
+        self.stopped = ""
+        self.requeued = False
+        self.reason = ""
+        #: What its first task prints.
+        self.log = JobPaths(launch.folder, job_id, 0).locate("stdout")
+
+    def has_result(self, rank: int) -> bool:
+        """Whether a task has recorded its result in this attempt."""
+        try:
+            path = JobPaths(self.batch.launch.folder, self.id, rank).locate("result_pickle")
+            return os.stat(path).st_mtime > self.start
+        except OSError:
+            return False

@@ -1,0 +1,268 @@
+"""The local backend as a user sees it: an executor whose jobs run on this machine, and their handles.
+
+::
+
+    submit ─ payload ─ id reserved ─ Connection ─▶ controller ─▶ tasks
+      LocalJob(folder, id) ◀─┘           ▲             │
+        state, done, wait ───────────────┴── records ──┘        of another process's jobs: journals
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from submitit import environ
+from submitit.executors import foreign_python
+from submitit.executors.pickling import PicklingExecutor, discard
+from submitit.local.environment import LOCAL_REQUEUE_RETURN_CODE, LocalJobEnvironment
+from submitit.local.job import LocalJob
+from submitit.local.version_1 import start_controller
+from submitit.local.watcher import LocalInfoWatcher
+from submitit.storage import atomic, names
+from submitit.storage.paths import tagless_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from submitit.client.job import Job
+    from submitit.local.protocol import Launch
+    from submitit.storage.submission import DelayedSubmission
+
+__all__ = [
+    "LOCAL_REQUEUE_RETURN_CODE",
+    "LocalExecutor",
+    "LocalInfoWatcher",
+    "LocalJob",
+    "LocalJobEnvironment",
+    "start_controller",
+]
+
+#: Minutes of a job that was given no limit (``timeout_min=submitit.UNSET``).
+_UNLIMITED_MIN = 10.0 * 365 * 24 * 60
+#: Sizes of jobs that this process has been told are larger than the machine.
+_warned_about: set[int] = set()
+
+
+class LocalExecutor(PicklingExecutor):
+    """Runs functions as jobs on this machine, as many at a time as there is room for.
+
+    Each job is one process a task. A controller of this process's own starts them: what fits runs, what does not waits. Jobs
+    outlive this process. ``python`` is a shell command to use instead of this interpreter.
+
+    Parameters (in ``AutoExecutor`` prefixed by ``local_``, but for the generic ones): ``timeout_min`` (2.0, from the job's
+    start), ``tasks_per_node`` (1), ``cpus_per_task`` (1), ``gpus_per_node`` (0), ``visible_gpus`` (the GPUs to choose from),
+    ``signal_delay_s`` (30: how long before the end the job is asked to save its state), ``stderr_to_stdout``, ``setup``
+    (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use when a job starts; the machine's),
+    ``array_parallelism`` (how many jobs of an array run at a time).
+    """
+
+    job_class = LocalJob
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        max_num_timeout: int = 3,
+        max_pickle_size_gb: float = 1.0,
+        python: str | None = None,
+    ) -> None:
+        super().__init__(folder, max_num_timeout=max_num_timeout, max_pickle_size_gb=max_pickle_size_gb)
+        self.python = shlex.quote(sys.executable) if python is None else python
+
+    @classmethod
+    def _valid_parameters(cls) -> set[str]:
+        return {"array_parallelism", "max_cpus", "setup", "signal_delay_s", "visible_gpus"}
+
+    def _internal_update_parameters(self, **kwargs: Any) -> None:
+        """Keep parameters; ``ValueError`` for what this machine cannot give."""
+        if kwargs.get("nodes", 1) > 1:
+            raise ValueError("LocalExecutor can use only one node. Use nodes=1")
+        merged = {**self.parameters, **kwargs}
+        gpus = merged.get("gpus_per_node") or 0
+        visible = merged.get("visible_gpus")
+        if "visible_gpus" in kwargs and visible is not None:
+            if not isinstance(visible, Sequence):
+                raise ValueError(f"Provided visible_gpus={visible} is not an instance of Sequence.")
+            if not all(isinstance(gpu, int) for gpu in visible):
+                raise ValueError(f"Provided visible_gpus={visible} contains an element that is not an int.")
+        if visible is not None and int(gpus) > len(visible):
+            raise ValueError(f"{gpus} gpus requested, but only {visible} were specified visible.")
+        for name in ("max_cpus", "array_parallelism"):
+            if kwargs.get(name) is not None and not (isinstance(kwargs[name], int) and kwargs[name] > 0):
+                raise ValueError(f"{name} has to be a positive number, not {kwargs[name]!r}")
+        super()._internal_update_parameters(**kwargs)
+
+    # ---- submitting
+
+    def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
+        """Queue the calls, all or none: one payload for all, and a job for each."""
+        path = self._payload_path(names.unique_name())
+        self._write_payload(path, delayed_submissions)
+        single = len(delayed_submissions) == 1
+        try:
+            job_ids = self._reserve(len(delayed_submissions), path if single else None)
+            jobs = self._queue(
+                self._submitit_command_str, [(job_id, f"{path}#{k}") for k, job_id in enumerate(job_ids)]
+            )
+        except BaseException:
+            discard([path])
+            raise
+        for index, job in enumerate(jobs):
+            if isinstance(job, LocalJob):
+                job._payload = (str(path), index)
+        self._record(jobs, delayed_submissions, path)
+        return jobs
+
+    def _submit_command(self, command: str) -> Job[Any]:
+        """Queue one job that runs ``command`` and finds its call in ``<job_id>_submitted.pkl``."""
+        from submitit.local import ids
+
+        self._layout().make()
+        return self._queue(command, [(job_id, None) for job_id in ids.reserve(self.folder, 1)])[0]
+
+    def _reserve(self, count: int, single: Path | None) -> list[str]:
+        from submitit.local import ids
+        from submitit.storage.paths import JobPaths
+
+        while True:
+            job_ids = ids.reserve(self.folder, count)
+            if single is None:
+                return job_ids
+            # Both the claim and the link fail where the id exists.
+            with contextlib.suppress(FileExistsError):
+                submitted = JobPaths(self.folder, job_ids[0]).locate("submitted_pickle")
+                atomic.link_or_copy(single, submitted, exclusive=True)
+                return job_ids
+
+    def _queue(self, command: str, jobs: list[tuple[str, str | None]]) -> list[Job[Any]]:
+        from submitit.local import connection, resources, scheduler
+
+        launch = self._launch(command)
+        request = scheduler.Request(launch.cpus, launch.timeout_s, launch.max_cpus)
+        if scheduler.never_fits(request, resources.available_cpus()):
+            self._warn_about_size(launch)
+        connection.connection().submit(tagless_root(self.folder), launch, jobs)
+        tasks = list(range(launch.tasks))
+        made: list[Job[Any]] = [self.job_class(folder=self.folder, job_id=job_id, tasks=tasks) for job_id, _ in jobs]
+        if type(self)._set_job_permissions is not PicklingExecutor._set_job_permissions:
+            for job in made:
+                self._set_job_permissions(job.paths.folder)
+        return made
+
+    def _launch(self, command: str) -> Launch:
+        """How to start the tasks of a job with the present parameters."""
+        from submitit.local import processes
+        from submitit.local.protocol import Launch, user_signal
+
+        given = {name: value for name, value in self.parameters.items() if value is not None}
+        gpus = int(given.get("gpus_per_node", 0))
+        visible = given.get("visible_gpus") or range(gpus)
+        setup = given.get("setup") or []
+        lines = [setup] if isinstance(setup, str) else list(setup)
+        if self.python != shlex.quote(sys.executable):
+            lines.append(foreign_python.check(self.python))
+        words, shell = _command(command, self._default_command(), lines)
+        return Launch(
+            folder=str(self.folder),
+            command=words,
+            shell=shell,
+            cwd=_working_directory(),
+            env={**_submitters_environment(), "SUBMITIT_IMPORT_PATH": environ.import_path()},
+            umask=processes.current_umask(),
+            tasks=self._num_tasks(),
+            cpus=max(1, int(given.get("cpus_per_task", 1)) * self._num_tasks()),
+            max_cpus=given.get("max_cpus"),
+            parallelism=given.get("array_parallelism"),
+            gpus=list(visible[:gpus]),
+            timeout_s=self._timeout_min() * 60,
+            signal_delay_s=float(given.get("signal_delay_s", 30)),
+            user_signal=user_signal(os.environ),
+            stderr_to_stdout=bool(given.get("stderr_to_stdout", False)),
+        )
+
+    def _default_command(self) -> str:
+        return f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"
+
+    def _timeout_min(self) -> float:
+        value = self.parameters.get("timeout_min", 2.0)
+        return _UNLIMITED_MIN if value is None else float(value)
+
+    @staticmethod
+    def _warn_about_size(launch: Launch) -> None:
+        from submitit import log
+
+        if launch.cpus in _warned_about:
+            return
+        _warned_about.add(launch.cpus)
+        log.get_logger().warning(
+            "A job asks for %d CPUs (cpus_per_task x tasks_per_node), more than there are to have: it will run alone.",
+            launch.cpus,
+        )
+
+    def _record(
+        self,
+        jobs: Sequence[Job[Any]],
+        submissions: Sequence[DelayedSubmission],
+        payload: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """One record for all jobs of a call, whose order is that of the payload."""
+        from submitit.executors import record
+        from submitit.storage.journal import Journal
+
+        line = record.records(self, jobs[:1], submissions[:1], payload)[0]
+        line["jobs"] = [job.job_id for job in jobs]
+        try:
+            Journal(self._layout().journals / f"{names.client_name()}.jsonl").append(line)
+        except OSError as error:
+            from submitit import log
+
+            log.get_logger().warning("Could not write the journal of %s: %s", self._layout().root, error)
+
+    # ---- the hooks of a backend that sends scripts
+
+    def _num_tasks(self) -> int:
+        return int(self.parameters.get("tasks_per_node") or 1)
+
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        return ""
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return []
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:  # noqa: ARG004 - a hook's signature
+        return "0"
+
+
+def _command(command: str, default: str, lines: Sequence[str]) -> tuple[list[str], bool]:
+    """The words of a job's command, or a text for the shell (and ``True``) where lines come first or it is not the default."""
+    if command != default:
+        return ["\n".join([*lines, command])], True
+    if lines:
+        # The runner takes the shell's place, and gets the signals that are meant for it.
+        return ["\n".join([*lines, f"exec {command}"])], True
+    return shlex.split(command), False
+
+
+def _submitters_environment() -> dict[str, str]:
+    """This process's variables, less what describes the job that it may be part of.
+
+    What Slurm says of an allocation stays: the job runs in it.
+    """
+    if not environ.inside_a_job(os.environ):
+        return dict(os.environ)
+    slurm = ("SLURM", "SRUN_", "SBATCH_", "PMI")
+    return {name: value for name, value in os.environ.items() if name.startswith(slurm) or not environ.inherited(name)}
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno, "The working directory of this process was deleted, and jobs are to start in it"
+        ) from error

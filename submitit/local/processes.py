@@ -1,0 +1,279 @@
+"""What the operating system says of processes: who one is, whether it still lives, what it has started.
+
+Everything here that only Linux has (pidfd, /proc, prctl) is asked for in this module alone, with what is portable beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LINUX = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Identity(NamedTuple):
+    """One process, told apart from every later one with the same number.
+
+    ``machine`` is the host's name with its boot and pid namespace: a number means nothing elsewhere. ``started`` is the
+    kernel's start time of the process, empty where it could not be told.
+    """
+
+    machine: str
+    pid: int
+    started: str
+
+
+def machine() -> str:
+    """This host, this boot of it and this pid namespace."""
+    parts = [os.uname().nodename]
+    if _LINUX:
+        with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            parts.append(file.read().strip())
+        with contextlib.suppress(OSError):
+            parts.append(os.readlink("/proc/self/ns/pid"))
+    return "/".join(parts)
+
+
+def identify(pid: int) -> Identity:
+    """Who ``pid`` is now; ``started`` is empty if there is no such process."""
+    return Identity(machine(), pid, start_time(pid))
+
+
+def start_time(pid: int) -> str:
+    """When a process started, as a text that only means something to compare; empty if there is none (or it is a zombie)."""
+    fields = _stat(pid)
+    if fields is not None:
+        return "" if fields[0] == "Z" else fields[19]
+    if _LINUX:
+        return ""
+    return _ask_ps("-o", "lstart=", "-p", str(pid)).strip()
+
+
+def parent(pid: int) -> int:
+    """The number of the parent; 0 if there is no such process."""
+    fields = _stat(pid)
+    if fields is not None:
+        return int(fields[1])
+    return 0 if _LINUX else int(_ask_ps("-o", "ppid=", "-p", str(pid)).strip() or 0)
+
+
+def alive(who: Identity) -> bool | None:
+    """Whether that very process still runs; ``None`` on a machine from which this cannot be seen."""
+    if who.machine != machine():
+        return None
+    return bool(who.started) and start_time(who.pid) == who.started
+
+
+def send(who: Identity, signum: int) -> bool:
+    """Signal that very process, never one that got its number later; ``False`` if it is gone or elsewhere."""
+    if not alive(who):
+        return False
+    try:
+        # The descriptor holds on to the process, so the second look decides.
+        with _pidfd(who.pid) as descriptor:
+            if descriptor is None:
+                os.kill(who.pid, signum)
+            elif not alive(who):
+                return False
+            else:
+                signal.pidfd_send_signal(descriptor, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def open_pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; ``None`` where there are none. ``ProcessLookupError`` if it is gone."""
+    opened = getattr(os, "pidfd_open", None)
+    if opened is None:
+        return None
+    try:
+        descriptor: int = opened(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:  # a kernel before 5.3, or a sandbox that forbids it
+        return None
+    return descriptor
+
+
+def become_subreaper() -> bool:
+    """Have orphans among this process's descendants handed to it instead of to init. ``False`` where that does not exist."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> bool:
+    """Have this process killed when its parent dies. To be called in a new child; ``False`` where that does not exist."""
+    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def children(pid: int | None = None) -> list[int]:
+    """The children of a process (of this one by default), zombies included."""
+    own = os.getpid() if pid is None else pid
+    try:
+        with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:
+            found = [int(text) for text in file.read().split()]
+    except OSError:
+        return [child for child, its_parent in _parents() if its_parent == own]
+    # The file names the children of one thread; a process with more threads is looked up in the table.
+    if len(_listdir(f"/proc/{own}/task")) > 1:
+        return [child for child, its_parent in _parents() if its_parent == own]
+    return found
+
+
+def descendants(roots: Iterable[int]) -> list[int]:
+    """The given processes and everything below them, parents first."""
+    below: dict[int, list[int]] = {}
+    for pid, its_parent in _parents():
+        below.setdefault(its_parent, []).append(pid)
+    found = dict.fromkeys(roots)
+    waiting = list(found)
+    while waiting:
+        new = [pid for pid in below.get(waiting.pop(0), ()) if pid not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return list(found)
+
+
+def session_members(session: int) -> list[int]:
+    """The living processes of a session. Empty where they cannot be listed."""
+    members = []
+    for name in _listdir("/proc"):
+        if name.isdigit():
+            fields = _stat(int(name))
+            if fields is not None and fields[0] != "Z" and int(fields[3]) == session:
+                members.append(int(name))
+    return members
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process has ended and only waits to be reaped."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] == "Z"
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The variables that a process of this user was started with; empty where they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            data = file.read()
+    except OSError:
+        return {}
+    pairs = (entry.partition(b"=") for entry in data.split(b"\0") if b"=" in entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def command_line(pid: int) -> list[str]:
+    """The words that a process was started with; empty where they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return [] if _LINUX else _ask_ps("-o", "command=", "-p", str(pid)).split()
+
+
+def catches(pid: int, signum: int) -> bool | None:
+    """Whether a process has a handler of its own for the signal; ``None`` where that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("SigCgt:"):
+                    return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
+    except OSError:
+        pass
+    return None
+
+
+def current_umask() -> int:
+    """This process's file mode mask."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass
+    # Only by setting it can it be read: for an instant other threads create files with the tightest one.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Any:
+    descriptor = open_pidfd(pid) if hasattr(signal, "pidfd_send_signal") else None
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if not _LINUX:
+        return False
+    try:
+        library = _c_library()
+        return bool(library.prctl(option, value, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False
+
+
+_library: Any = None
+
+
+def _c_library() -> Any:
+    """The C library, loaded once: a child just forked must not have to."""
+    global _library  # noqa: PLW0603 - a cache
+    if _library is None:
+        import ctypes
+
+        _library = ctypes.CDLL(None, use_errno=True)
+    return _library
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on (proc_pid_stat(5), field 3); ``None`` if there is no such file."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The command's name comes first, in brackets, and may hold brackets itself.
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _parents() -> list[tuple[int, int]]:
+    """Every process with its parent."""
+    if _LINUX:
+        found = []
+        for name in _listdir("/proc"):
+            if name.isdigit():
+                fields = _stat(int(name))
+                if fields is not None:
+                    found.append((int(name), int(fields[1])))
+        return found
+    lines = _ask_ps("-A", "-o", "pid=,ppid=").splitlines()
+    return [(int(pid), int(ppid)) for pid, ppid in (line.split() for line in lines if line.strip())]
+
+
+def _ask_ps(*options: str) -> str:
+    from submitit import commands
+
+    try:
+        return commands.query(["ps", *options])
+    except Exception:  # noqa: BLE001 - no such process, no ps, a time-out: nothing is known
+        return ""
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []

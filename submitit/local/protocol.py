@@ -1,0 +1,74 @@
+"""What a client and its controller say to each other: one JSON object a line, over a socket pair.
+
+Client to controller, each with a growing ``seq``: a line that was torn by an interrupted write is dropped by the controller
+and sent again by the client, and a line that comes twice counts once.
+
+    {"op": "submit", "root": R, "launch": {...}, "jobs": [[job_id, payload reference, attempt], ...]}
+                                                                    ``launch`` is null where it is the last one's
+    {"op": "cancel" | "signal", "root": R, "job": job_id}
+    {"op": "lost",   "root": R, "jobs": [{record}, ...]}            jobs whose controller was killed: see `records`
+
+Controller to client, in the order in which it happened, each with a growing ``seq``:
+
+    {"root": R, "record": {...}}                                    a line of the journal: see `records`
+
+``R`` is the absolute path that holds the ``.submitit`` directory of the jobs' folder.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: No line from a controller is longer, so that a client can look at whole lines before it takes them off the socket.
+LONGEST_LINE = 64 * 1024
+#: The word by which a controller's process is recognised.
+CONTROLLER_WORD = "submitit-local-controller"
+
+
+class Launch(NamedTuple):
+    """How to start the tasks of a job: everything that jobs submitted together have in common."""
+
+    #: The executor's folder, its tags in place.
+    folder: str
+    #: The command, as words; or a text for the shell, where there is only one word and ``shell`` is set.
+    command: list[str]
+    shell: bool
+    cwd: str
+    #: The submitter's variables, without those that the controller sets itself.
+    env: dict[str, str]
+    umask: int
+    tasks: int
+    cpus: int
+    max_cpus: int | None
+    parallelism: int | None
+    gpus: list[int]
+    timeout_s: float
+    signal_delay_s: float
+    #: The signal that asks a job to save its state, as a number.
+    user_signal: int
+    stderr_to_stdout: bool
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One line. Text that is no valid Unicode (file names, variables) survives."""
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The message of one line; ``None`` for a torn one."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def user_signal(env: Mapping[str, str]) -> int:
+    """The number of the signal that asks a job to save its state: ``$SUBMITIT_PREEMPT_SIGNAL``, or SIGUSR2."""
+    import signal
+
+    return int(getattr(signal, f"SIG{env.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"))

@@ -1,0 +1,144 @@
+"""What a controller's journal says of its jobs, written and read.
+
+The journal is the truth about local jobs for every process but their client, which is told the same lines as they are
+written. One JSON object a line, ``event`` first:
+
+    controller   who writes: its name, machine, pid and start time, and those of its client
+    state        a job's new state; its keys are those of `Record`. Several jobs that begin to wait share one line, with
+                 ``jobs``: [[first id, last id], ...] in place of ``job``
+    closed       nothing follows: every job came to an end and the client was gone
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from submitit.local import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: The states of a job that its controller tells of. A job that is over stays so, except that a cancelled one may still be
+#: coming to its end (``over`` is false until its processes are gone).
+PENDING, RUNNING = "PENDING", "RUNNING"
+COMPLETED, FAILED, CANCELLED, TIMEOUT, LOST = "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"
+
+
+class Record(NamedTuple):
+    """One job at one moment."""
+
+    job: str
+    state: str
+    #: Whether the job has come to its end: its processes are gone and it will not run again.
+    over: bool = False
+    time: float = 0.0
+    #: How many times it was started before.
+    attempt: int = 0
+    tasks: int = 1
+    #: When the newest attempt started and ended, seconds since the epoch; 0.0 before.
+    start: float = 0.0
+    end: float = 0.0
+    #: The host that it ran on.
+    node: str = ""
+    #: Process number and start time of each task, in the order of the ranks.
+    pids: list[tuple[int, str]] = []  # noqa: RUF012 - never changed
+    #: How each task ended: its exit code, or the signal as a negative number; ``None`` for a task that never started.
+    exits: list[int | None] = []  # noqa: RUF012 - never changed
+    #: Why, where the state does not say it.
+    reason: str = ""
+    #: Whether the job's folder was gone when it ended.
+    vanished: bool = False
+    #: Ranks whose result was on disk before their process had ended.
+    recorded: list[int] = []  # noqa: RUF012 - never changed
+
+    def write(self) -> dict[str, Any]:
+        """The record as a line of the journal; what has its default is left out."""
+        fields = self._asdict()
+        kept = {key: value for key, value in fields.items() if value != _DEFAULTS.get(key)}
+        return {"event": "state", **kept}
+
+    @classmethod
+    def read(cls, line: dict[str, Any]) -> Record:
+        """The record of a line; unknown keys are left out."""
+        record = cls(**{key: value for key, value in line.items() if key in cls._fields})
+        return record._replace(pids=[(pid, started) for pid, started in record.pids]) if record.pids else record
+
+    def info(self) -> dict[str, str]:
+        """What `Job.get_info` tells of the job. Exit codes are Slurm's ``code:signal``, of the worst task and of each."""
+        info = {"JobID": self.job, "State": self.state, "NodeList": self.node}
+        if self.exits:
+            info["ExitCode"] = code_and_signal(worst(self.exits))
+            info["TaskExitCodes"] = ",".join(map(code_and_signal, self.exits))
+        if self.reason:
+            info["Reason"] = self.reason
+        if self.vanished:
+            info["Vanished"] = "the job's folder is gone"
+        for key, moment in (("Start", self.start), ("End", self.end)):
+            if moment:
+                info[key] = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment))
+        if self.start and self.end:
+            info["Elapsed"] = f"{self.end - self.start:.3f}"
+        info["Restarts"] = str(self.attempt)
+        return info
+
+
+_DEFAULTS = Record._field_defaults
+
+
+class Header(NamedTuple):
+    """The first line of a controller's journal."""
+
+    controller: str
+    #: The directory in which files that ask for something are left: ``cancel/JOB`` and ``requeue/JOB``.
+    directory: str
+    who: processes.Identity
+    client: processes.Identity
+
+    def write(self) -> dict[str, Any]:
+        return {"event": "controller", "time": round(time.time(), 3), **self._asdict()}
+
+    @classmethod
+    def read(cls, line: dict[str, Any]) -> Header:
+        return cls(
+            line["controller"], line["directory"], processes.Identity(*line["who"]), processes.Identity(*line["client"])
+        )
+
+
+def waiting(job_ids: Iterable[str], tasks: int, when: float) -> dict[str, Any]:
+    """One line for jobs that begin to wait together."""
+    spans: list[list[int]] = []
+    for number in map(int, job_ids):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    line = {"event": "state", "jobs": spans, "state": PENDING, "time": round(when, 3)}
+    return line if tasks == 1 else {**line, "tasks": tasks}
+
+
+def read_line(line: dict[str, Any]) -> Iterator[Record]:
+    """The records in one line of a journal; none for lines about something else."""
+    if line.get("event") != "state":
+        return
+    spans = line.get("jobs")
+    if spans is None:
+        yield Record.read(line)
+        return
+    common = {key: value for key, value in line.items() if key != "jobs"}
+    for first, last in spans:
+        for number in range(first, last + 1):
+            yield Record.read({**common, "job": str(number)})
+
+
+def worst(exits: Iterable[int | None]) -> int | None:
+    """The exit code that tells most: a signal before a code, a code before 0."""
+    known = [code for code in exits if code is not None]
+    return min(known, key=lambda code: (code >= 0, code == 0)) if known else None
+
+
+def code_and_signal(code: int | None) -> str:
+    """An exit code as Slurm prints it: ``3:0``, ``0:9``; empty for a task that never started."""
+    if code is None:
+        return ""
+    return f"0:{-code}" if code < 0 else f"{code}:0"

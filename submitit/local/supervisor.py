@@ -1,0 +1,393 @@
+"""The life of the jobs of one controller: waiting, started, told to stop, over.
+
+It starts processes and signals them, but waits for nothing: the event loop tells it what ended and what time it is. Each
+step is a `Record`, written to the journal and handed to ``tell`` before anything follows from it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from submitit.local import environment, processes, records, scheduler, signalling, tasks
+from submitit.local.jobs import Batch, StartedJob
+from submitit.local.records import Record
+from submitit.local.roots import Root
+from submitit.storage.atomic import make_directory
+from submitit.storage.paths import JobPaths, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from submitit.local.protocol import Launch
+
+#: Seconds between SIGTERM and SIGKILL.
+KILL_WAIT_S = 2.0
+#: How often cancel files are looked for.
+LOOK_S = 0.5
+#: How soon what could not be signalled or did not die yet is tried again.
+RETRY_S = 0.05
+
+_HOST = os.uname().nodename
+
+
+class Supervisor:
+    """All jobs of a controller. ``tell`` gets every record, with the root it belongs to, once it is in the journal."""
+
+    def __init__(
+        self, controller: str, client: processes.Identity, cpus: int, tell: Callable[[str, Record], None]
+    ) -> None:
+        self._controller = controller
+        self._client = client
+        self._cpus = cpus
+        self._tell = tell
+        self._roots: dict[str, Root] = {}
+        self._queue: dict[int, Batch] = {}
+        self._running: dict[int, StartedJob] = {}
+        self._by_pid: dict[int, StartedJob] = {}
+        #: Where each job that is not over is, by root and id.
+        self._places: dict[tuple[str, str], Batch | StartedJob] = {}
+        self._serial = 0
+        self._closing = False
+        self._look_at = 0.0
+        #: Tokens of jobs that are over, whose last processes may still have to be killed.
+        self._remains: set[str] = set()
+        self._retry_at: float | None = None
+
+    # ---- what the client asks for
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, runs or has to be killed."""
+        return not (self._queue or self._running or self._remains)
+
+    def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
+        """Queue jobs: id, payload reference and number of the coming attempt of each."""
+        try:
+            place = self._root(root)
+        except OSError as error:  # what the client could write to a moment ago
+            now = time.time()
+            for job_id, _, attempt in jobs:
+                failed = Record(job_id, records.FAILED, True, now, attempt, launch.tasks, end=now, reason=str(error))
+                self._tell(root, failed)
+            return
+        batch = Batch(self._next(), place, launch, group=self._serial)
+        for job_id, reference, attempt in jobs:
+            batch.add(job_id, reference, attempt)
+            self._places[root, job_id] = batch
+        self._queue[batch.key] = batch
+        place.write(records.waiting(batch.waiting, launch.tasks, time.time()))
+
+    def cancel(self, root: str, job_id: str, reason: str = "") -> None:
+        """End a job for good. Does nothing if it is over."""
+        place = self._places.get((root, job_id))
+        if isinstance(place, Batch):
+            _, attempt = self._take(place, job_id)
+            del self._places[root, job_id]
+            now, count = time.time(), place.launch.tasks
+            self._say(place.root, Record(job_id, records.CANCELLED, True, now, attempt, count, end=now, reason=reason))
+        elif place is not None and place.stopped != records.CANCELLED:
+            place.reason = reason
+            self._stop(place, records.CANCELLED)
+            # Known at once, while its processes still come to their end.
+            self._say(place.batch.root, self._record(place, records.CANCELLED, over=False))
+
+    def interrupt(self, root: str, job_id: str) -> None:
+        """Send the signal that asks a job to save its state. Does nothing if the job does not run."""
+        place = self._places.get((root, job_id))
+        if isinstance(place, StartedJob):
+            self._warn(place)
+
+    def lost(self, root: str, lines: Iterable[dict[str, Any]]) -> None:
+        """Write down jobs that ran under a controller that was killed, and end what is left of them."""
+        place = self._root(root)
+        for line in lines:
+            record = Record.read(line)
+            for pid, started in record.pids:
+                signalling.kill_lost_task(processes.Identity(processes.machine(), pid, started), record.job)
+            self._say(place, record)
+
+    def close(self) -> None:
+        """Cancel everything: the controller itself was told to end."""
+        self._closing = True
+        for batch in list(self._queue.values()):
+            for job_id in list(batch.waiting):
+                self.cancel(batch.root.path, job_id, "the controller was told to end")
+        for job in list(self._running.values()):
+            self.cancel(job.batch.root.path, job.id, "the controller was told to end")
+
+    def write_end(self) -> None:
+        """The last line of every journal."""
+        for root in self._roots.values():
+            root.close()
+
+    # ---- what the event loop tells
+
+    def wake_in(self, now: float) -> float | None:
+        """Seconds until there is something to do again if nothing ends before; ``None``: nothing."""
+        moments: list[float] = []
+        if self._queue or self._running:
+            moments.append(self._look_at)
+        if self._retry_at is not None:
+            moments.append(self._retry_at)
+        for job in self._running.values():
+            moments += [moment for moment in (job.warn_at, job.kill_at) if moment is not None]
+            if not job.stopped:
+                moments.append(job.limit_at)
+        return max(0.0, min(moments) - now) if moments else None
+
+    def step(self, now: float) -> None:
+        """Do what is due: time-outs, cancel files, the remains of jobs, and starting what fits."""
+        for job in list(self._running.values()):
+            if job.warn_at is not None and now >= job.warn_at and not job.stopped:
+                self._warn(job)
+            if not job.stopped and now >= job.limit_at:
+                self._stop(job, records.TIMEOUT)
+            if job.kill_at is not None and now >= job.kill_at:
+                self._kill(job)
+        if (self._queue or self._running) and now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._look_for_cancels()
+            self._look_for_results()
+        if self._retry_at is not None and now >= self._retry_at:
+            self._sweep(now)
+        self._start_what_fits(now)
+
+    def ended(self, pid: int, code: int) -> None:
+        """A child of this process has ended and is about to be reaped. Its exit code; a signal as a negative number."""
+        job = self._by_pid.pop(pid, None)
+        if job is None:
+            return  # an orphan of a job
+        rank = job.living.pop(pid)
+        job.exits[rank] = code
+        if not job.requeued and code != 0 and job.stopped != records.CANCELLED:
+            job.requeued = os.path.exists(job.batch.root.requeue_file(job.id))
+            if job.requeued and job.living:
+                self._stop(job, job.stopped or records.PENDING)  # as a requeued job's other tasks are on Slurm
+        if job.stopped:
+            # A shell may be gone before what it ran: that still has its time. Known once the leader is reaped.
+            job.living[-pid] = rank
+            self._retry_at = time.monotonic()
+        else:
+            signalling.send_to_group(pid, signal.SIGKILL)
+            if not job.living:
+                self._finish(job)
+            elif code != 0:
+                self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+
+    # ---- starting
+
+    def _start_what_fits(self, now: float) -> None:
+        if not self._queue or self._closing:
+            return
+        entries = (
+            scheduler.Entry(batch.key, batch.request, len(batch.waiting), batch.group, batch.launch.parallelism)
+            for batch in self._queue.values()
+        )
+        running = [
+            scheduler.Running(job.batch.launch.cpus, (job.kill_at or job.limit_at), job.batch.group)
+            for job in self._running.values()
+        ]
+        for key, count in scheduler.decide(entries, running, self._cpus, now):
+            batch = self._queue[key]
+            for job_id in batch.first(count):
+                if os.path.exists(os.path.join(batch.root.cancels, job_id)):
+                    self._cancelled_by_file(batch.root, job_id)
+                else:
+                    self._start(batch, job_id)
+
+    def _start(self, batch: Batch, job_id: str) -> None:
+        reference, attempt = self._take(batch, job_id)
+        key = self._next()
+        job = StartedJob(key, batch, job_id, reference, attempt, f"{self._controller}.{key}")
+        launch = batch.launch
+        gate = tasks.Gate()
+        self._running[key] = self._places[batch.root.path, job_id] = job
+        try:
+            for rank in range(launch.tasks):
+                paths = JobPaths(launch.folder, job_id, rank)
+                env = tasks.environment(launch, job_id, attempt, reference, rank)
+                env[tasks.TOKEN] = job.token
+                env[environment.REQUEUE] = batch.root.requeue_file(job_id)
+                pid = self._start_task(launch, env, paths.locate("stdout"), paths.locate("stderr"), gate)
+                job.pids.append((pid, processes.start_time(pid)))
+                job.living[pid] = rank
+                self._by_pid[pid] = job
+        except OSError as error:
+            job.reason = f"task {len(job.pids)} could not be started: {error}"
+            self._stop(job, records.FAILED)
+        else:
+            # In the journal first: a job is never begun twice, even if this process is killed here.
+            self._say(batch.root, self._record(job, records.RUNNING, over=False))
+            gate.open(launch.tasks)
+        finally:
+            gate.close()
+        if not job.living:
+            self._finish(job)
+
+    @staticmethod
+    def _start_task(launch: Launch, env: dict[str, str], stdout: str, stderr: str, gate: tasks.Gate) -> int:
+        try:
+            return tasks.start(launch, env, stdout, stderr, gate)
+        except FileNotFoundError:
+            make_directory(os.path.dirname(stdout))
+            return tasks.start(launch, env, stdout, stderr, gate)
+
+    def _take(self, batch: Batch, job_id: str) -> tuple[str | None, int]:
+        taken = batch.waiting.pop(job_id)
+        if not batch.waiting:
+            del self._queue[batch.key]
+        return taken
+
+    # ---- stopping
+
+    def _warn(self, job: StartedJob) -> None:
+        """Ask the job to save its state: each task's first process that has a handler for the signal."""
+        waiting = False
+        for pid in [pid for pid in job.living if pid > 0]:
+            if not signalling.ask_to_save(pid, job.batch.launch):
+                waiting = True
+        job.warn_at = time.monotonic() + RETRY_S if waiting else None
+
+    def _stop(self, job: StartedJob, state: str) -> None:
+        """Have the job's processes end: now by SIGTERM, by SIGKILL if they do not."""
+        job.stopped = state
+        job.warn_at = None
+        job.kill_at = time.monotonic() + KILL_WAIT_S
+        for pid in job.living:
+            if not signalling.send_to_group(abs(pid), signal.SIGTERM) and pid > 0:
+                signalling.send(pid, signal.SIGTERM)  # so new that it has no group of its own yet
+        orphans = self._orphans_of(job)
+        below = processes.descendants([*(abs(pid) for pid in job.living), *orphans])
+        for pid in {*orphans, *filter(signalling.is_controller, below)}:
+            signalling.send(pid, signal.SIGTERM)
+
+    def _kill(self, job: StartedJob) -> None:
+        """SIGKILL to everything that the job has started, until nothing is left."""
+        job.kill_at = time.monotonic() + RETRY_S
+        leaders = [abs(pid) for pid in job.living]
+        signalling.kill_trees([*leaders, *self._orphans_of(job)])
+        for pid in leaders:
+            signalling.send_to_group(pid, signal.SIGKILL)
+
+    def _orphans_of(self, job: StartedJob) -> list[int]:
+        return [pid for pid, token in signalling.orphans(self._by_pid) if token == job.token]
+
+    def _look_for_results(self) -> None:
+        """A thread or an exit handler that does not end keeps a process, and must not keep its result from the client."""
+        for job in self._running.values():
+            new = [rank for rank in job.living.values() if rank not in job.recorded and job.has_result(rank)]
+            if new and not job.stopped:
+                job.recorded = sorted([*job.recorded, *new])
+                self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+
+    def _look_for_cancels(self) -> None:
+        for root in self._roots.values():
+            try:
+                names = os.listdir(root.cancels)
+            except OSError:
+                continue
+            for job_id in names:
+                self._cancelled_by_file(root, job_id)
+
+    def _cancelled_by_file(self, root: Root, job_id: str) -> None:
+        self.cancel(root.path, job_id, "from another process")
+        try:
+            os.unlink(os.path.join(root.cancels, job_id))
+        except OSError as error:
+            print(f"cannot remove a cancel file: {error}", file=sys.stderr, flush=True)
+
+    # ---- the end of a job
+
+    def _finish(self, job: StartedJob) -> None:
+        """Every task has ended: the job waits again or is over."""
+        batch = job.batch
+        del self._running[job.key], self._places[batch.root.path, job.id]
+        if job.requeued and job.stopped != records.CANCELLED and not self._closing:
+            self._requeue(job)
+        else:
+            self._say(batch.root, self._record(job, self._final_state(job), over=True))
+        self._remains.add(job.token)
+        self._retry_at = time.monotonic()
+
+    def _final_state(self, job: StartedJob) -> str:
+        if job.stopped == records.CANCELLED:
+            return records.CANCELLED
+        if all(code == 0 for code in job.exits):
+            return records.COMPLETED
+        return records.TIMEOUT if job.stopped == records.TIMEOUT else records.FAILED
+
+    def _requeue(self, job: StartedJob) -> None:
+        root, launch = job.batch.root, job.batch.launch
+        try:
+            os.unlink(root.requeue_file(job.id))
+        except OSError as error:
+            print(f"cannot remove a requeue file: {error}", file=sys.stderr, flush=True)
+        batch = Batch(self._next(), root, launch, job.batch.group)
+        batch.add(job.id, job.reference, job.attempt + 1)
+        self._queue[batch.key] = self._places[root.path, job.id] = batch
+        self._say(root, Record(job.id, records.PENDING, False, time.time(), job.attempt + 1, launch.tasks))
+
+    def _record(self, job: StartedJob, state: str, *, over: bool) -> Record:
+        now = time.time()
+        return Record(
+            job.id,
+            state,
+            over,
+            now,
+            job.attempt,
+            job.batch.launch.tasks,
+            job.start,
+            now if over else 0.0,
+            _HOST,
+            list(job.pids),
+            list(job.exits) if over or any(job.exits) else [],
+            job.reason[:1000],
+            over and state != records.COMPLETED and not os.path.isdir(os.path.dirname(job.log)),
+            list(job.recorded),
+        )
+
+    # ---- what jobs leave behind
+
+    def _sweep(self, now: float) -> None:
+        """Kill what jobs that are over have left behind, and see to jobs of which only a process group is left."""
+        bereft = [job for job in self._running.values() if any(pid < 0 for pid in job.living)]
+        for job in bereft:
+            for pid in [pid for pid in job.living if pid < 0 and not signalling.send_to_group(-pid, 0)]:
+                del job.living[pid]
+            if not job.living:
+                self._finish(job)
+        left = self._kill_remains()
+        again = left or any(job.living for job in bereft)
+        self._retry_at = now + RETRY_S if again else None
+
+    def _kill_remains(self) -> bool:
+        """Whether something was left of jobs that are over."""
+        if not self._remains:
+            return False
+        left: set[str] = set()
+        for pid, token in signalling.orphans(self._by_pid):
+            if token in self._remains and not signalling.is_controller(pid):
+                signalling.kill_trees([pid])
+                left.add(token)
+        self._remains = left
+        return bool(left)
+
+    # ----
+
+    def _root(self, path: str) -> Root:
+        root = self._roots.get(path)
+        if root is None:
+            root = self._roots[path] = Root(Layout(path), self._controller, self._client)
+        return root
+
+    def _say(self, root: Root, record: Record) -> None:
+        root.write(record.write())
+        self._tell(root.path, record)
+
+    def _next(self) -> int:
+        self._serial += 1
+        return self._serial

@@ -1,0 +1,26 @@
+"""The life of a job on both sides of the queue: states, waiting, results; running, signals, checkpoints.
+
+The modules are attributes of this package, loaded when first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+from submitit import lazy
+
+TYPE_CHECKING = False
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.attributes(
+        __name__,
+        (
+            "checkpoint",
+            "collector",
+            "environment",
+            "interruption",
+            "runner",
+            "signals",
+            "sources",
+            "state",
+            "tracker",
+            "watcher",
+        ),
+    )

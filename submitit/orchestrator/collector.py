@@ -1,0 +1,300 @@
+"""From the end of a job to its value, or to an error that says why there is none."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from submitit import errors
+from submitit.orchestrator.sources import SWEEP_S, MarkerSource
+from submitit.orchestrator.state import JobState
+from submitit.orchestrator.tracker import questions
+
+if TYPE_CHECKING:
+    from submitit.orchestrator.sources import Attempt
+
+    Collectable = Any  # a client.job.Job: the layer above this one
+
+#: How many lines of a log an error shows.
+TAIL_LINES = 20
+_TAIL_BYTES = 16 * 1024
+#: How long a job that the scheduler does not know, but that has died by its markers, may still turn up.
+GRACE_S = 10.0
+#: How long the scheduler may need to see that a job is over whose every task has ended.
+SETTLING_S = 0.5
+
+_ERRORS = {
+    JobState.TIMEOUT: errors.JobTimeoutError,
+    JobState.DEADLINE: errors.JobTimeoutError,
+    JobState.OUT_OF_MEMORY: errors.JobOutOfMemoryError,
+    JobState.CANCELLED: errors.JobCancelledError,
+    JobState.NODE_FAIL: errors.JobNodeFailError,
+    JobState.BOOT_FAIL: errors.JobNodeFailError,
+}
+#: What slurmstepd and srun write to a rank's stderr when the kernel kills for memory; without accounting there is no more.
+_MEMORY_WORDS = ("oom-kill event", "oom_kill event", "Out Of Memory")
+
+
+class Ending(NamedTuple):
+    """How a job, or one task of it, was seen to end. ``state`` is empty where every task left its result."""
+
+    state: str
+    #: The tasks that died: the exit code of each.
+    exits: dict[int, int]
+    #: What the scheduler knew.
+    info: dict[str, str]
+
+
+class Sighting:
+    """What one job's markers made of it so far: remembered between two looks."""
+
+    __slots__ = ("attempt", "confirmed", "settled", "since", "suspicious", "swept")
+
+    def __init__(self) -> None:
+        self.attempt: Attempt | None = None
+        self.since = 0.0
+        #: Whether the scheduler says of a job that was told to terminate that it goes on.
+        self.confirmed = False
+        #: The last attempt that the scheduler is known to run again: its markers are history.
+        self.settled = -1
+        self.suspicious = False
+        #: When the result files were last looked for.
+        self.swept = time.monotonic()
+
+
+def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> Ending | None:
+    """Whether ``job`` is over, from its files, its markers and the scheduler's last answer; asks nobody.
+
+    ``sighting.suspicious`` says afterwards whether the scheduler should be asked about it.
+    """
+    source = job._source()
+    attempt = source.attempt(job.job_id) if isinstance(source, MarkerSource) else None
+    if attempt != sighting.attempt:
+        sighting.attempt, sighting.since, sighting.confirmed = attempt, time.monotonic(), False
+    sighting.suspicious = False
+    tasks = [str(task) for task in job._tasks]
+    told = attempt is not None and all(task in attempt.recorded for task in tasks)
+    if told or at_files or time.monotonic() - sighting.swept > SWEEP_S:
+        sighting.swept = time.monotonic()
+        if _all_recorded(job):
+            return Ending("", {}, {})
+        sighting.suspicious = told  # on a network file system the result may show up later than its marker
+    if job._cancelled:
+        return Ending("", {}, {}) if _all_recorded(job) else Ending(JobState.CANCELLED.value, {}, {})
+    asked = questions(job.watcher)
+    fresh = asked.asked > sighting.since
+    dead: dict[int, int] = {}
+    if attempt is not None and attempt.number > sighting.settled:
+        dead = {
+            int(task): attempt.exits[task] for task in tasks if task in attempt.exits and task not in attempt.recorded
+        }
+        unheard = bool(set(tasks) - attempt.recorded)
+        sighting.suspicious |= bool(dead) or (
+            unheard and ("batch" in attempt.exits or (attempt.terminated and not sighting.confirmed))
+        )
+    info: dict[str, str] = job.watcher.get_info(job.job_id, mode="cache")
+    state = JobState.read(info.get("State", ""))
+    if attempt is None:
+        dead = _told_exits(job, info)
+        if dead and state in _ALIVE:
+            return _ended(job, sighting, info, dead)
+    if job.watcher.is_done(job.job_id, mode="cache") and (fresh or attempt is None or not dead):
+        return _ended(job, sighting, info, dead)
+    if not sighting.suspicious or not fresh or attempt is None:
+        return None
+    if state in _WAITING:
+        sighting.settled, sighting.suspicious = attempt.number, False
+    elif state in _ALIVE and dead and not attempt.terminated:
+        # one rank died under the others, or the scheduler is about to see that there is none left
+        if not attempt.started <= attempt.exits.keys() or time.monotonic() - sighting.since > SETTLING_S:
+            return _ended(job, sighting, info, dead)
+    elif state in _ALIVE and not dead and "batch" not in attempt.exits:
+        sighting.confirmed, sighting.suspicious = True, False
+    elif state is JobState.COMPLETING and (ending := _ending_for_good(job, info, attempt)):
+        return _ended(job, sighting, {**info, "State": ending}, dead)
+    elif dead and state is JobState.UNKNOWN and time.monotonic() - sighting.since > GRACE_S:
+        return _ended(job, sighting, info, dead)
+    return None
+
+
+def _ending_for_good(job: Collectable, info: dict[str, str], attempt: Attempt) -> str:
+    """The state that a job which is being ended will stay in; ``""`` if it may yet return, or nobody knows.
+
+    At a time-out a function that saves its state may still be at it.
+    """
+    ending: JobState = JobState.read(info.get("Ending", ""))
+    if ending in (JobState.TIMEOUT, JobState.DEADLINE):
+        return str(ending.value) if job._checkpointable is False else ""
+    if ending is JobState.CANCELLED or (not info.get("Ending") and _was_cancelled(job, attempt)):
+        return "CANCELLED"
+    return ""
+
+
+def _was_cancelled(job: Collectable, attempt: Attempt) -> bool:
+    """Whether slurmstepd says so in the logs: where there are no accounts, nobody else does before the last process is gone.
+
+    The words after the time are missing where the reason is another: "DUE TO TIME LIMIT", "… PREEMPTION", "… JOB REQUEUE".
+    """
+    if not attempt.terminated or "batch" in attempt.exits:
+        return False
+    last = [tail(path).splitlines()[-1:] for path in (job._task_paths(job._tasks[0]).stderr, job._batch_log())]
+    return any(
+        " CANCELLED AT " in line and line.endswith(" ***") and " DUE TO " not in line
+        for lines in last
+        for line in lines
+    )
+
+
+_WAITING = frozenset(
+    {
+        JobState.PENDING,
+        JobState.REQUEUED,
+        JobState.REQUEUE_FED,
+        JobState.REQUEUE_HOLD,
+        JobState.SPECIAL_EXIT,
+        JobState.CONFIGURING,
+    }
+)
+_ALIVE = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.STAGE_OUT, JobState.SIGNALING, JobState.RESIZING})
+
+
+def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dict[int, int]) -> Ending | None:
+    """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
+    if _all_recorded(job):
+        return Ending("", {}, {})
+    sighting.suspicious = True
+    on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
+    if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):
+        return None
+    return Ending(info.get("State", "") or JobState.UNKNOWN.value, dead, dict(info))
+
+
+def _told_exits(job: Collectable, info: dict[str, str]) -> dict[int, int]:
+    """The tasks without a result whose end a scheduler tells of one by one: exit codes as a shell writes them."""
+    dead = {}
+    told = info.get("TaskExitCodes", "").split(",")
+    for task in job._tasks:
+        code, colon, signal = told[task].partition(":") if task < len(told) else ("", "", "")
+        if colon and not os.path.exists(job._result_path(task)):
+            dead[task] = 128 + int(signal) if int(signal) else int(code)
+    return dead
+
+
+def _told_all(job: Collectable, attempt: Attempt | None) -> bool:
+    """Whether the script of a job that is over has left its last marker and no task one for a result: none will show up."""
+    return (
+        attempt is not None
+        and "batch" in attempt.exits
+        and not any(str(task) in attempt.recorded for task in job._tasks)
+    )
+
+
+def _missing_long_enough(job: Collectable) -> bool:
+    """Whether the result of a job that is over had ``_results_timeout_s`` to show up: a network file system may be late."""
+    now = time.monotonic()
+    if job._missing_since is None:
+        job._missing_since = now
+        _refresh_listing(job)
+    return bool(now - job._missing_since >= job._results_timeout_s)
+
+
+def _refresh_listing(job: Collectable) -> None:
+    for task in job._tasks[:1]:
+        try:
+            os.listdir(os.path.dirname(job._result_path(task)))
+        except OSError:
+            return
+
+
+def _all_recorded(job: Collectable) -> bool:
+    return all(os.path.exists(job._result_path(task)) for task in job._tasks)
+
+
+def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJobError:
+    """The error of a task that left no result: its type by the cause, its text with all that is known."""
+    paths = job._task_paths(task)
+    state = JobState.read(ending.state)
+    kind = _ERRORS.get(state, errors.UncompletedJobError)
+    stderr, stdout = tail(paths.stderr), tail(paths.stdout)
+    if kind is errors.UncompletedJobError and any(word in stderr for word in _MEMORY_WORDS):
+        kind = errors.JobOutOfMemoryError
+    if ending.info.get("Vanished"):
+        kind = errors.JobVanishedError
+    lines = [f"Job {job.job_id} (task: {task}) with path {paths.result_pickle}"]
+    lines.append(f"has not produced any output (state: {ending.state})")
+    source = job._source()
+    node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
+    lines += _evidence(task, node, ending)
+    if stderr:
+        lines += ["Error stream produced:", "-" * 40, stderr]
+        if stdout:
+            lines += ["-" * 40, "Output stream produced:", "-" * 40, stdout]
+    elif stdout:
+        lines += [f"No error stream produced. Look at stdout: {paths.stdout}", "-" * 40, stdout]
+    else:
+        lines += [f"No output/error stream produced ! Check: {paths.stdout}"]
+    batch = "" if task in ending.exits else tail(job._batch_log())
+    if batch:
+        lines += ["-" * 40, "The script printed:", "-" * 40, batch]
+    lines += ["-" * 40, f"stderr: {paths.stderr}", f"stdout: {paths.stdout}"]
+    return kind("\n".join(lines))
+
+
+def _evidence(task: int, node: str, ending: Ending) -> list[str]:
+    lines = []
+    nodes = ending.info.get("NodeList", "")
+    node = node or ("" if "," in nodes or "[" in nodes else nodes)
+    if task in ending.exits:
+        code = ending.exits[task]
+        words = (
+            f"was killed by {exit_name(code)}" if code > 128 else f"ended with exit code {code} and recorded no result"
+        )
+        lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
+    elif node:
+        lines.append(f"Task {task} ran on node {node}")
+    if ending.info.get("Vanished"):
+        lines.append("Nobody knows this job any more: look whether the folder and the id are right")
+    known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]
+    if known:
+        lines.append("The scheduler says: " + ", ".join(known))
+    return lines
+
+
+_SHOWN = ("State", "Reason", "ExitCode", "NodeList", "Elapsed", "Timelimit", "ReqMem", "MaxRSS")
+_NOTHING = ("", "None", "Unknown", "N/A")
+
+
+def exit_name(code: int) -> str:
+    """An exit code by name: a shell's 128 + n is signal n. ``exit_name(137) == "SIGKILL(-9)"``."""
+    import signal
+
+    try:
+        return f"{signal.Signals(code - 128).name}(-{code - 128})" if code > 128 else f"EXIT({code})"
+    except ValueError:
+        return f"EXIT({code})"
+
+
+def tail(path: str | os.PathLike[str]) -> str:
+    """The last lines of a log, ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-TAIL_LINES:])
+
+
+def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:
+    """The error of a task whose function raised: the traceback in its text, the exception itself as its cause."""
+    paths = job._task_paths(task)
+    error = errors.FailedJobError(
+        f"Job (task={task}) failed during processing with trace:\n"
+        f"----------------------\n{trace}\n"
+        f"----------------------\n"
+        f"You can check full logs with 'job.stderr({task})' and 'job.stdout({task})'or at paths:\n  - {paths.stderr}\n  - {paths.stdout}"
+    )
+    error.__cause__ = remote
+    return error

@@ -1,0 +1,178 @@
+"""What a task does when its scheduler warns it.
+
+Preemption, a time-out and a cancellation all arrive as signals, several of them within milliseconds and in any order. The
+first that matters is acted on, once, with the others blocked meanwhile. The function stands still while its state is saved,
+because the handler runs on top of it in the main thread; so nothing here may take a lock that the function could hold, and
+what is said is written straight to the descriptors.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from submitit import log
+from submitit.orchestrator import checkpoint
+from submitit.orchestrator.interruption import Interruption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+    from typing import Protocol
+
+    from submitit.storage.paths import JobPaths
+    from submitit.storage.submission import DelayedSubmission
+
+    class SignalledEnvironment(Protocol):
+        """What a handler asks of the environment of its job; a ``JobEnvironment`` has it."""
+
+        @property
+        def hostname(self) -> str: ...
+        @property
+        def job_id(self) -> str: ...
+        @property
+        def global_rank(self) -> int: ...
+        def _interruption(self) -> Interruption: ...
+        def _requeue(self, countdown: int) -> None: ...
+
+
+class SignalHandler:
+    """The handlers of one task's signals.
+
+    After the checkpoint the process ends by ``SystemExit`` raised through the function, so that its ``finally`` clauses and
+    the interpreter's ``atexit`` run. A function that swallows this gains nothing: ``ending`` says that the call is over.
+    """
+
+    def __init__(self, env: SignalledEnvironment, job_paths: JobPaths, delayed: DelayedSubmission) -> None:
+        self.env = env
+        self._job_paths = job_paths
+        self._delayed = delayed
+        self._start_time = time.time()
+        #: What ended the call from here: ``SystemExit`` after a checkpoint, an error where none could be made.
+        self.ending: BaseException | None = None
+        self._signals: frozenset[int] = frozenset({signal.SIGTERM, signal.SIGCONT})
+
+    def install(self, user_signal: int) -> None:
+        """Handle the user signal, SIGTERM and SIGCONT from now on."""
+        self._signals |= {user_signal}
+        signal.signal(user_signal, self.checkpoint_and_try_requeue)
+        signal.signal(signal.SIGTERM, self._on_term)
+        signal.signal(signal.SIGCONT, self.bypass)
+
+    def has_timed_out(self) -> bool:
+        """Whether the job's time is nearly up, by the clock: less than ten minutes or a fifth of its limit are left."""
+        limit_s = self._delayed._timeout_min * 60
+        elapsed_s = time.time() - self._start_time
+        log.say(
+            "INFO",
+            f"Job has {'' if elapsed_s >= _warned_at(limit_s) else 'not '}timed out. Ran {elapsed_s / 60:.0f} minutes out of requested {limit_s / 60:.0f} minutes.",
+        )
+        return elapsed_s >= _warned_at(limit_s)
+
+    def bypass(self, signum: int, frame: types.FrameType | None = None) -> None:
+        """Say that the signal came, and go on."""
+        log.say("WARNING", f"Bypassing signal {signal.Signals(signum).name}")
+
+    def checkpoint_and_try_requeue(self, signum: int, frame: types.FrameType | None = None) -> None:
+        """Save the state of a checkpointable function and see to it that the job runs again; the process then ends.
+
+        A plain function goes on: if the job is preempted it is started again from the beginning by its scheduler, if its
+        time is up the scheduler ends it.
+        """
+        with self._alone():
+            if self.ending is not None:
+                return
+            interruption = self.env._interruption()
+            timed_out = interruption is not Interruption.PREEMPTED and self.has_timed_out()
+            cause = "timed-out" if timed_out else "preempted"
+            log.say(
+                "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is {cause}."
+            )
+            if self.env.global_rank != 0:
+                # ending this rank could end the job before rank 0 has saved
+                log.say("INFO", f"Not checkpointing nor requeuing since I am a slave (procid={self.env.global_rank}).")
+                return
+            if not checkpoint.is_checkpointable(self._delayed):
+                reason = (
+                    "timed-out and not checkpointable"
+                    if timed_out
+                    else "not checkpointable: it is started again from the beginning"
+                )
+                log.say("INFO", f"Job not requeued because: {reason}.")
+                return
+            self._checkpoint(by_scheduler=interruption is Interruption.PREEMPTED, timed_out=timed_out)
+
+    def checkpoint_and_exit(self, signum: int, frame: types.FrameType | None = None) -> None:
+        """Save the state of a checkpointable function and end the process; whoever sent the signal runs the job again."""
+        with self._alone():
+            if self.ending is not None:
+                return
+            log.say(
+                "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted."
+            )
+            if self.env.global_rank != 0:
+                log.say("INFO", f"Not checkpointing since I am a slave (procid={self.env.global_rank}).")
+                return
+            if checkpoint.is_checkpointable(self._delayed):
+                self._checkpoint(by_scheduler=True, timed_out=False)
+            self._exit()
+
+    def _on_term(self, signum: int, frame: types.FrameType | None = None) -> None:
+        """SIGTERM may be all the warning that a preempted job gets (slurm.conf.5, GraceTime)."""
+        with self._alone():
+            if self.ending is not None:
+                return
+            mine = self.env.global_rank == 0 and checkpoint.is_checkpointable(self._delayed)
+            if mine and self.env._interruption() is Interruption.PREEMPTED:
+                log.say(
+                    "WARNING",
+                    f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted.",
+                )
+                self._checkpoint(by_scheduler=True, timed_out=False)
+            self.bypass(signum, frame)
+
+    def _checkpoint(self, *, by_scheduler: bool, timed_out: bool) -> None:
+        """Save, requeue unless the scheduler does that by itself, and end the call."""
+        try:
+            countdown = self._delayed._timeout_countdown - timed_out
+            log.say("INFO", "Calling checkpoint method.")
+            reason = checkpoint.checkpoint(self._delayed, self._job_paths.submitted_pickle, countdown)
+            if reason:
+                from submitit.errors import UncompletedJobError
+
+                log.say("INFO", f"Job not requeued because: {reason}.")
+                raise UncompletedJobError(f"Job not requeued because: {reason}.")
+            if not by_scheduler:
+                self.env._requeue(countdown)
+                log.say("INFO", f"Requeued job {self.env.job_id} ({countdown} remaining timeouts)")
+        except BaseException as error:
+            self.ending = error
+            raise
+        self._exit()
+
+    def _exit(self) -> None:
+        log.say("INFO", "Exiting gracefully after preemption/timeout.")
+        self.ending = SystemExit(-1)
+        raise self.ending
+
+    def _alone(self) -> _Blocked:
+        """Hold back the other signals of the same moment."""
+        return _Blocked(self._signals)
+
+
+class _Blocked:
+    """For the time of the block some signals wait. (``contextlib`` would be loaded for this alone.)"""
+
+    def __init__(self, signals: frozenset[int]) -> None:
+        self._signals = signals
+        self._before: set[int] = set()
+
+    def __enter__(self) -> None:
+        self._before = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)}
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+def _warned_at(limit_s: float) -> float:
+    return min(0.8 * limit_s, limit_s - 600) if limit_s > 600 else 0.0

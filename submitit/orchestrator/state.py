@@ -1,0 +1,77 @@
+"""The state of a job: what the scheduler says of it now."""
+
+from __future__ import annotations
+
+import enum
+
+
+class JobState(enum.Enum):
+    """Slurm's states (job_state_codes.shtml), and for each whether a job in it will ever leave it again.
+
+    ``final`` is about the word alone. PREEMPTED, NODE_FAIL, BOOT_FAIL and REVOKED are not final by themselves, because Slurm
+    may run the job again: they are an end only for a job that has left the queue.
+    """
+
+    def __new__(cls, word: str, final: bool) -> JobState:
+        member = object.__new__(cls)
+        member._value_ = word
+        member.final = final
+        return member
+
+    _value_: str
+    final: bool
+
+    PENDING = ("PENDING", False)
+    CONFIGURING = ("CONFIGURING", False)
+    EXPEDITING = ("EXPEDITING", False)
+    POWER_UP_NODE = ("POWER_UP_NODE", False)
+    REQUEUED = ("REQUEUED", False)
+    REQUEUE_FED = ("REQUEUE_FED", False)
+    REQUEUE_HOLD = ("REQUEUE_HOLD", False)
+    SPECIAL_EXIT = ("SPECIAL_EXIT", False)
+    RESV_DEL_HOLD = ("RESV_DEL_HOLD", False)
+    RUNNING = ("RUNNING", False)
+    COMPLETING = ("COMPLETING", False)
+    STAGE_OUT = ("STAGE_OUT", False)
+    RESIZING = ("RESIZING", False)
+    SIGNALING = ("SIGNALING", False)
+    SUSPENDED = ("SUSPENDED", False)
+    STOPPED = ("STOPPED", False)
+    UPDATE_DB = ("UPDATE_DB", False)
+    COMPLETED = ("COMPLETED", True)
+    FAILED = ("FAILED", True)
+    CANCELLED = ("CANCELLED", True)
+    TIMEOUT = ("TIMEOUT", True)
+    DEADLINE = ("DEADLINE", True)
+    OUT_OF_MEMORY = ("OUT_OF_MEMORY", True)
+    LAUNCH_FAILED = ("LAUNCH_FAILED", True)
+    RECONFIG_FAIL = ("RECONFIG_FAIL", True)
+    NODE_FAIL = ("NODE_FAIL", False)
+    BOOT_FAIL = ("BOOT_FAIL", False)
+    PREEMPTED = ("PREEMPTED", False)
+    REVOKED = ("REVOKED", False)
+    UNKNOWN = ("UNKNOWN", False)
+
+    @classmethod
+    def read(cls, word: str) -> JobState:
+        """The state that a scheduler printed; UNKNOWN for a word that nobody knows.
+
+        ``CANCELLED by 1000`` and the cut ``CANCELLED+`` are CANCELLED (sacct.1).
+        """
+        first = word.split(None, 1)[0].rstrip("+").upper() if word.strip() else ""
+        return _BY_WORD.get(first, cls.UNKNOWN)
+
+    @property
+    def over_if_gone(self) -> bool:
+        """Whether a job in this state is over once it has left the queue."""
+        return self.final or self in _OVER_IF_GONE
+
+
+_OVER_IF_GONE = frozenset({JobState.NODE_FAIL, JobState.BOOT_FAIL, JobState.PREEMPTED, JobState.REVOKED})
+# FINISHED and INTERRUPTED are what local jobs of version 1 print; OUT_OF_ME is sacct's cut word.
+_BY_WORD = {state.value: state for state in JobState} | {
+    "FINISHED": JobState.COMPLETED,
+    "INTERRUPTED": JobState.CANCELLED,
+    "OUT_OF_ME": JobState.OUT_OF_MEMORY,
+    "CANCELED": JobState.CANCELLED,
+}

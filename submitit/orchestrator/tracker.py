@@ -1,0 +1,262 @@
+"""Waiting for jobs, any number of them, at no cost to the cluster.
+
+A waiter looks where its jobs leave markers, or is woken by the local controller. It asks the scheduler for one reason only: to
+find jobs that died without a word, or whose words need confirming. One question is about all jobs of a watcher.
+
+There is no thread: whoever waits does the looking. Everything a thread learns is visible to the others.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from submitit.orchestrator.sources import SWEEP_S, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from submitit.orchestrator.watcher import InfoWatcher
+
+    Waitable = Any  # a client.job.Job: the layer above this one
+
+#: How long nobody asks the scheduler about jobs that leave markers, and how rarely in the end.
+FIRST_QUESTION_S, RAREST_QUESTION_S = 30.0, 180.0
+#: How often, at most, a suspicion is checked: soon at first, since an answer usually settles it.
+FIRST_SUSPICION_S, RAREST_SUSPICION_S = 0.05, 5.0
+#: How often jobs are looked at that leave no markers: those of plugins and of version 1.
+FIRST_LOOK_S, RAREST_LOOK_S = 0.05, 1.0
+#: Up to so many jobs, their result files are looked for when a wait begins: run by hand they leave no marker.
+FEW_JOBS = 32
+_QUICKEST_S, _SLOWEST_S = 0.005, 0.5
+
+
+class Questions:
+    """When the scheduler was, and may next be, asked by this process: one for each watcher."""
+
+    def __init__(self, watcher: InfoWatcher) -> None:
+        self._watcher = watcher
+        now = time.monotonic()
+        #: When the newest answer was asked for.
+        self.asked = float("-inf")
+        self._next = now + FIRST_QUESTION_S
+        self._pause = FIRST_QUESTION_S
+        self._suspicion_pause = FIRST_SUSPICION_S
+        self._suspicion_next = now
+
+    def begin(self) -> None:
+        """Somebody begins to wait: the first question is due when there was time for jobs to speak for themselves."""
+        now = time.monotonic()
+        self._pause = FIRST_QUESTION_S
+        self._next = min(self._next, now + FIRST_QUESTION_S) if self._next > now else now + FIRST_QUESTION_S
+
+    def suspect(self) -> None:
+        """There is something new to check: the next question may be put soon again."""
+        self._suspicion_pause = FIRST_SUSPICION_S
+        self._suspicion_next = min(self._suspicion_next, self.asked + FIRST_SUSPICION_S)
+
+    def ask(self, *, suspicious: bool) -> bool:
+        """Put the question if it is time for it; say whether it was put."""
+        now = time.monotonic()
+        if now < (self._suspicion_next if suspicious else self._next):
+            return False
+        self._watcher.update()
+        self.asked = now
+        self._pause = min(self._pause * 1.5, RAREST_QUESTION_S)
+        self._next = now + self._pause
+        if suspicious:
+            self._suspicion_pause = min(self._suspicion_pause * 1.5, RAREST_SUSPICION_S)
+            self._suspicion_next = time.monotonic() + self._suspicion_pause
+        return True
+
+    def due_in(self, *, suspicious: bool) -> float:
+        """Seconds until the next question may be put."""
+        return max(0.0, (self._suspicion_next if suspicious else self._next) - time.monotonic())
+
+
+_QUESTIONS: dict[int, Questions] = {}
+
+
+def questions(watcher: InfoWatcher) -> Questions:
+    """The questions of this process to ``watcher``'s scheduler."""
+    found = _QUESTIONS.get(id(watcher))
+    if found is None or found._watcher is not watcher:
+        found = _QUESTIONS[id(watcher)] = Questions(watcher)
+    return found
+
+
+class Waiter:
+    """Waits for a set of jobs: ``ended`` hands each out once, when it is over."""
+
+    def __init__(self, jobs: Iterable[Waitable]) -> None:
+        self._by_source: dict[Source, dict[str, list[Waitable]]] = {}
+        self._place: dict[Source, int] = {}
+        self._plain: list[Waitable] = []
+        self._suspects: dict[int, Waitable] = {}
+        self._fresh: list[Waitable] = []
+        self._over: set[int] = set()
+        self._count = 0
+        for job in dict.fromkeys(jobs):
+            self._count += 1
+            source = job._source()
+            if source is None:
+                self._plain.append(job)
+                continue
+            self._by_source.setdefault(source, {}).setdefault(job.job_id, []).append(job)
+            self._fresh.append(job)
+        for source, grouped in self._by_source.items():
+            self._place[source] = len(source.news)
+            if not source.answers_itself:
+                questions(next(iter(grouped.values()))[0].watcher).begin()
+        now = time.monotonic()
+        self._quiet_since = now
+        self._sweep_at = now + SWEEP_S
+        self._look_at, self._look_pause = now, FIRST_LOOK_S
+
+    @property
+    def pending(self) -> int:
+        """How many jobs were not handed out yet."""
+        return self._count - len(self._over)
+
+    def ended(self, timeout: float | None = None) -> list[Waitable]:
+        """The jobs that are over and were not handed out before: at once if there are any, else when there are.
+
+        Empty after ``timeout`` seconds (``None``: never), or when all were handed out.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            over = self._collect()
+            if over:
+                self._quiet_since = time.monotonic()
+                return over
+            if not self.pending:
+                return []
+            pause = min(_SLOWEST_S, max(_QUICKEST_S, (time.monotonic() - self._quiet_since) / 25))
+            if self._suspects:
+                watchers = {id(job.watcher): job.watcher for job in self._suspects.values()}.values()
+                due = min(questions(watcher).due_in(suspicious=True) for watcher in watchers)
+                pause = min(pause, max(_QUICKEST_S, due))
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return []
+                pause = min(pause, left)
+            self._sleep(pause)
+
+    def _collect(self) -> list[Waitable]:
+        looked: dict[int, Waitable] = {}
+        for source, jobs in self._by_source.items():
+            source.refresh()
+            news, place = source.news, self._place[source]
+            if place < len(news):
+                self._place[source] = len(news)
+                self._quiet_since = time.monotonic()
+                for job_id in dict.fromkeys(news[place:]):
+                    for job in jobs.get(job_id, ()):
+                        looked[id(job)] = job
+        few = len(self._fresh) <= FEW_JOBS
+        for job in self._fresh:
+            looked[id(job)] = job
+            if few:
+                job._look(at_files=True)
+        self._fresh = []
+        looked.update(self._suspects)
+        over = [job for job in looked.values() if self._look(job)]
+        over += self._look_at_plain()
+        over += self._ask()
+        over += self._sweep()
+        return over
+
+    def _look(self, job: Waitable) -> bool:
+        """Whether a job not handed out yet is over; keeps in mind whether the scheduler has to be asked about it."""
+        if id(job) in self._over:
+            self._suspects.pop(id(job), None)
+            return False
+        if job._look():
+            self._over.add(id(job))
+            self._suspects.pop(id(job), None)
+            return True
+        if job._suspicious():
+            if id(job) not in self._suspects:
+                self._suspects[id(job)] = job
+                questions(job.watcher).suspect()
+        else:
+            self._suspects.pop(id(job), None)
+        return False
+
+    def _look_at_plain(self) -> list[Waitable]:
+        now = time.monotonic()
+        if not self._plain or now < self._look_at:
+            return []
+        self._look_pause = min(self._look_pause * 1.25, RAREST_LOOK_S)
+        over = [job for job in self._plain if job.done()]
+        self._over.update(id(job) for job in over)
+        if over:
+            self._plain = [job for job in self._plain if id(job) not in self._over]
+            self._look_pause = FIRST_LOOK_S
+        self._look_at = time.monotonic() + self._look_pause
+        return over
+
+    def _ask(self) -> list[Waitable]:
+        """Put the questions that are due, and look at the jobs that the answers are about."""
+        watchers: dict[int, InfoWatcher] = {}
+        suspicious = set()
+        for job in self._suspects.values():
+            watchers[id(job.watcher)] = job.watcher
+            suspicious.add(id(job.watcher))
+        for source, jobs in self._by_source.items():
+            if source.answers_itself:
+                continue
+            for group in jobs.values():
+                watchers[id(group[0].watcher)] = group[0].watcher
+                break
+        over: list[Waitable] = []
+        for key, watcher in watchers.items():
+            asked = questions(watcher)
+            if (key in suspicious and asked.ask(suspicious=True)) or asked.ask(suspicious=False):
+                over += [job for job in self._waiting() if job.watcher is watcher and self._look(job)]
+        return over
+
+    def _sweep(self) -> list[Waitable]:
+        now = time.monotonic()
+        if now < self._sweep_at:
+            return []
+        self._sweep_at = now + SWEEP_S
+        return [job for job in self._waiting() if job._look(at_files=True) and self._look(job)]
+
+    def _waiting(self) -> list[Waitable]:
+        return [
+            job
+            for jobs in self._by_source.values()
+            for group in jobs.values()
+            for job in group
+            if id(job) not in self._over
+        ]
+
+    def _sleep(self, seconds: float) -> None:
+        descriptors = [number for source in self._by_source if (number := source.fileno()) is not None]
+        if self._plain:
+            seconds = min(seconds, max(0.0, self._look_at - time.monotonic()) or _QUICKEST_S)
+        if not descriptors:
+            time.sleep(seconds)
+            return
+        import select
+
+        try:
+            select.select(descriptors, [], [], seconds)
+        except (OSError, ValueError):
+            time.sleep(seconds)  # closed meanwhile, by another thread or because its controller ended
+
+
+def wait(jobs: Iterable[Waitable], timeout: float | None = None) -> list[Waitable]:
+    """Block until every job is over, or for ``timeout`` seconds; return those that are over."""
+    waiter = Waiter(jobs)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    over: list[Waitable] = []
+    while waiter.pending:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ended = waiter.ended(left)
+        if not ended:
+            break
+        over += ended
+    return over

@@ -1,0 +1,283 @@
+"""The parameters of a Slurm job: their names, their checks, and the ``#SBATCH`` lines they become."""
+
+# Annotations are evaluated here: as strings, every field of a NamedTuple would be compiled by itself, which takes
+# longer than all the rest of the import.
+
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+
+class SlurmParameters(NamedTuple):
+    """Every parameter of a Slurm job, with its default. ``None`` leaves it to the cluster: no line in the script.
+
+    Values stay as they were given (``time`` may be 5 or ``"00:10"``): sbatch reads them. Names, order and defaults are
+    version 1's.
+    """
+
+    job_name: str | None = "submitit"
+    """Name in the queue (sbatch.1 ``--job-name``)."""
+    partition: str | None = None
+    """Partitions that may run the job, separated by commas."""
+    time: int | str | None = 5
+    """Time limit: minutes, or one of Slurm's forms such as ``"2-00:00:00"``."""
+    nodes: int | str | None = 1
+    """Number of nodes."""
+    ntasks_per_node: int | str | None = None
+    """Processes on each node, each of which runs the function."""
+    cpus_per_task: int | str | None = None
+    """CPUs for each process."""
+    cpus_per_gpu: int | str | None = None
+    """CPUs for each GPU; needs ``gpus_per_task``."""
+    num_gpus: int | str | None = None
+    """The old name of ``gpus_per_node``, which it overrides."""
+    gpus_per_node: int | str | None = None
+    """GPUs on each node: a number, or type and number (``"v100:2"``)."""
+    gpus_per_task: int | str | None = None
+    """GPUs for each process."""
+    qos: str | None = None
+    """Quality of service."""
+    setup: Iterable[str] | None = None
+    """Lines of shell that the script runs before the function, as they are."""
+    teardown: Iterable[str] | None = None
+    """Lines of shell that the script runs after the function, as they are, also when it failed."""
+    mem: int | str | None = None
+    """Memory of each node: megabytes, or with a unit (``"4GB"``); 0 is all of it."""
+    mem_per_gpu: int | str | None = None
+    """Memory for each GPU."""
+    mem_per_cpu: int | str | None = None
+    """Memory for each CPU."""
+    signal_delay_s: int = 90
+    """How many seconds before the time limit the job is warned; Slurm may do so up to 60 s earlier."""
+    comment: str | None = None
+    """Free text, shown by ``squeue -o %k``."""
+    constraint: str | None = None
+    """Features that the nodes must have."""
+    exclude: str | None = None
+    """Nodes that the job must not use."""
+    account: str | None = None
+    """The account that pays."""
+    gres: str | None = None
+    """Generic resources, such as ``"gpu:2"``."""
+    mail_type: str | None = None
+    """Events that send a mail, separated by commas."""
+    mail_user: str | None = None
+    """Who receives the mails."""
+    nodelist: str | None = None
+    """Nodes that the job must use."""
+    dependency: str | None = None
+    """What the job waits for, such as ``"afterok:12"``."""
+    exclusive: bool | str | None = None
+    """Whether no other job may use the nodes; ``"user"`` and ``"mcs"`` share them with those of the same user or label."""
+    array_parallelism: int = 256
+    """How many elements of an array may run at once."""
+    wckey: str | None = "submitit"
+    """Label for accounting (sbatch.1 ``--wckey``)."""
+    stderr_to_stdout: bool = False
+    """Write the errors into the output's file, and have none of their own."""
+    additional_parameters: Mapping[str, Any] | None = None
+    """Further options of sbatch, not checked, which win over all others: ``{"requeue": True, "mail-user": "x"}``."""
+    srun_args: Iterable[str] | None = None
+    """Further options of srun, one a word."""
+    use_srun: bool = True
+    """Whether srun starts the processes. Without it the script runs the function itself, once."""
+
+
+#: What an executor calls its parameters, whatever its backend, and what Slurm calls them.
+EQUIVALENTS: Final = {
+    "name": "job_name",
+    "timeout_min": "time",
+    "mem_gb": "mem",
+    "nodes": "nodes",
+    "cpus_per_task": "cpus_per_task",
+    "gpus_per_node": "gpus_per_node",
+    "tasks_per_node": "ntasks_per_node",
+}
+
+_SCRIPT_LINES: Final = frozenset({"setup", "teardown"})
+_SWITCHES: Final = frozenset({"stderr_to_stdout", "use_srun"})
+#: They shape the script in another way than by an option of their own name.
+_NO_OPTION: Final = frozenset(
+    {
+        "num_gpus",
+        "signal_delay_s",
+        "array_parallelism",
+        "additional_parameters",
+        "srun_args",
+        *_SCRIPT_LINES,
+        *_SWITCHES,
+    }
+)
+
+
+def memory(mem_gb: float) -> str:
+    """Gigabytes as Slurm takes them: ``"2GB"`` for a whole number, else whole megabytes, rounded down (``"3584MB"``)."""
+    whole = int(mem_gb)
+    return f"{whole}GB" if mem_gb == whole else f"{int(mem_gb * 1024)}MB"
+
+
+def convert(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Generic names as Slurm's, in the order given; where both occur, the later one stands. A number for ``mem`` is gigabytes."""
+    converted = {EQUIVALENTS.get(name, name): value for name, value in parameters.items()}
+    mem = converted.get("mem")
+    if mem is not None and not isinstance(mem, str):
+        converted["mem"] = memory(mem)
+    return converted
+
+
+def time_limit_min(time: Any) -> float | None:
+    """Minutes of a time limit in any of Slurm's forms; ``None`` for none, and for what is no such form.
+
+    ``5``, ``"90"`` and ``"5:30"`` begin with minutes, ``"1:00:00"`` with hours, ``"2-12"`` and ``"2-12:30:00"`` with days
+    (sbatch.1 ``--time``).
+    """
+    if isinstance(time, (int, float)):
+        return float(time)
+    days, dash, rest = str(time).rpartition("-")
+    parts = rest.split(":")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()):
+        return None
+    units = (60, 1, 1 / 60)[0 if dash or len(parts) == 3 else 1 :]
+    minutes = sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
+    return minutes + int(days or 0) * 24 * 60
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant, or ``None``: ``"partitoin"`` is near ``"partition"``, and ``"tasks_per_node"`` is generic."""
+    import difflib
+
+    known = list(known)
+    equivalent = EQUIVALENTS.get(name)
+    if equivalent in known:
+        return equivalent
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.7)), None)
+
+
+def check_names(
+    names: Iterable[str], valid: Collection[str] = SlurmParameters._fields, defaults: Mapping[str, Any] | None = None
+) -> None:
+    """Raise ValueError for names that are no parameters: with the nearest one, and every name with its default."""
+    unknown = sorted(set(names) - set(valid))
+    if not unknown:
+        return
+    defaults = SlurmParameters._field_defaults if defaults is None else defaults
+    near = {name: nearest(name, valid) for name in unknown}
+    lines = [f"Unavailable parameter(s): {unknown}"]
+    lines += [f"Did you mean {found!r} instead of {name!r}?" for name, found in near.items() if found]
+    lines += ["Valid parameters are:", *(f"  - {name} (default: {defaults.get(name)!r})" for name in sorted(valid))]
+    raise ValueError("\n".join(lines))
+
+
+def check_values(parameters: Mapping[str, Any]) -> None:
+    """Raise TypeError for a value that no option can be made of, and ValueError for one that would break the script.
+
+    ``None`` always passes, and names that are no parameters are left alone: `check_names` has a word on them. What Slurm makes
+    of a value is Slurm's own business.
+    """
+    for name, value in parameters.items():
+        if value is None or name not in SlurmParameters._fields:
+            continue
+        if name in _SCRIPT_LINES or name == "srun_args":
+            _check_list(name, value)
+        elif name == "additional_parameters":
+            if not hasattr(value, "items"):
+                raise TypeError(f"Parameter {name!r} takes a dict of options, not {value!r}")
+            for option, setting in value.items():
+                _check_line(f"{name}[{option!r}]", f"{option}{setting}")
+        elif name not in _SWITCHES:
+            _check_scalar(name, value)
+
+
+def _check_list(name: str, value: Any) -> None:
+    # One string would be taken apart into its characters.
+    if isinstance(value, (str, bytes)) or hasattr(value, "keys") or not hasattr(value, "__iter__"):
+        raise TypeError(f"Parameter {name!r} takes a list of strings, not {value!r}")
+    if wrong := [item for item in value if not isinstance(item, str)]:
+        raise TypeError(f"Parameter {name!r} takes a list of strings, but holds {wrong[0]!r}")
+
+
+def _check_scalar(name: str, value: Any) -> None:
+    if isinstance(value, bool):
+        if name != "exclusive":
+            raise TypeError(f"Parameter {name!r} takes a value, not {value!r}")
+        return
+    # Numbers of numpy and paths are as good as those of Python.
+    if not isinstance(value, (str, int, float)) and not any(
+        hasattr(type(value), method) for method in ("__index__", "__float__", "__fspath__")
+    ):
+        hint = " (several are one string, separated by commas)" if isinstance(value, (list, tuple, set)) else ""
+        raise TypeError(f"Parameter {name!r} takes a string or a number, not {value!r}{hint}")
+    _check_line(name, str(value))
+
+
+def _check_line(name: str, text: str) -> None:
+    if any(character in text for character in "\n\r\0"):
+        raise ValueError(f"Parameter {name!r} has to be one line, not {text!r}")
+
+
+def resolve(parameters: SlurmParameters, stacklevel: int = 2) -> SlurmParameters:
+    """The parameters with ``num_gpus`` as ``gpus_per_node``, after a UserWarning where one is used that is old or does nothing."""
+    import warnings
+
+    if parameters.num_gpus is not None:
+        text = '"num_gpus" is deprecated, please use "gpus_per_node" instead (overwritting with num_gpus)'
+        warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+        parameters = parameters._replace(gpus_per_node=parameters.num_gpus, num_gpus=None)
+    if parameters.cpus_per_gpu is not None and parameters.gpus_per_task is None:
+        text = '"cpus_per_gpu" requires to set "gpus_per_task" to work (and not "gpus_per_node")'
+        warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+    return parameters
+
+
+def array(count: int, parallelism: int) -> str:
+    """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once."""
+    if count < 1:
+        raise ValueError(f"An array has at least one element, not {count}")
+    return f"0-{count - 1}%{min(count, parallelism)}"
+
+
+def flags(parameters: SlurmParameters, *, signal: str, map_count: int | None = None) -> dict[str, Any]:
+    """The options of sbatch: names with dashes, values as given, `True` for an option without a value.
+
+    ``signal`` is the value of ``--signal``, ``map_count`` the number of elements of an array. What
+    ``additional_parameters`` names wins, whatever its value.
+    """
+    options: dict[str, Any] = {
+        _option(name): value
+        for name, value in parameters._asdict().items()
+        # --exclusive takes no "no": left out, it is off.
+        if value is not None and name not in _NO_OPTION and value is not False
+    }
+    options["signal"] = signal
+    # Else a requeued job begins by emptying its logs (slurm.conf.5, JobFileAppend).
+    options["open-mode"] = "append"
+    if map_count is not None:
+        options["array"] = array(map_count, parameters.array_parallelism)
+    options.update({_option(name): value for name, value in (parameters.additional_parameters or {}).items()})
+    return options
+
+
+def directives(options: Mapping[str, Any]) -> list[str]:
+    """One ``#SBATCH`` line an option, sorted by name. Raises ValueError where a name or value is not one line."""
+    lines = {_option(name): directive(name, value) for name, value in options.items()}
+    return [lines[name] for name in sorted(lines)]
+
+
+def directive(name: str, value: Any) -> str:
+    """The ``#SBATCH`` line of one option: ``_`` in the name becomes ``-``, and ``True`` is an option without a value.
+
+    sbatch gets the value exactly as it is. It reads these lines by itself, without a shell: quotes group, ``#`` outside them
+    begins a comment, nothing else is special but the backslash, and that one inside single quotes as well.
+    """
+    option = _option(name)
+    if value is True:
+        _check_line(name, option)
+        return f"#SBATCH --{option}"
+    _check_line(name, f"{option}={value}")
+    # A value of safe characters stays bare; the others were quoted for a shell, which leaves a backslash alone.
+    quoted = shlex.quote(str(value)).replace("\\", "\\\\")
+    return f"#SBATCH --{option}={quoted}"
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,330 @@
+"""Submitting to Slurm, and the jobs that come of it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import os
+import shlex
+import sys
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from submitit import commands, environ, log
+from submitit.client.job import Job, R
+from submitit.client.parameters import without_markers
+from submitit.executors.pickling import PicklingExecutor, discard
+from submitit.orchestrator import checkpoint
+from submitit.orchestrator.sources import MarkerSource, marker_source
+from submitit.orchestrator.state import JobState
+from submitit.slurm import parameters as parameters_
+from submitit.slurm import queries, sbatch
+from submitit.slurm.environment import SlurmJobEnvironment
+from submitit.slurm.job_ids import _expand_id_suffix, read_job_id
+from submitit.slurm.nodelist import SlurmParseException, _parse_node_list
+from submitit.slurm.parameters import SlurmParameters
+from submitit.slurm.watcher import SlurmInfoWatcher
+from submitit.storage import events, journal, names, paths, payload
+from submitit.storage.paths import JobPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from submitit.client.parameters import EquivalenceDict
+    from submitit.orchestrator.sources import Source
+    from submitit.storage.submission import DelayedSubmission
+
+__all__ = [
+    "SlurmExecutor",
+    "SlurmInfoWatcher",
+    "SlurmJob",
+    "SlurmJobEnvironment",
+    "SlurmParseException",
+    "_expand_id_suffix",
+    "_get_default_parameters",
+    "_make_sbatch_string",
+    "_parse_node_list",
+    "read_job_id",
+]
+
+
+class SlurmJob(Job[R]):
+    """A job on Slurm."""
+
+    _cancel_command = "scancel"
+    watcher = SlurmInfoWatcher(delay_s=600)
+
+    #: The payload and the index in it, where this process submitted the job.
+    _payload: tuple[str, int] | None = None
+    _looked_up = False
+
+    @property
+    def state(self) -> str:
+        """Slurm's word for the job's state. Where the job's own markers tell as much, nobody is asked."""
+        source = self._source()
+        if self._cancelled or not isinstance(source, MarkerSource):
+            return super().state
+        source.refresh()
+        known = self.watcher.get_state(self.job_id, mode="cache")
+        attempt = source.attempt(self.job_id)
+        if attempt is None or JobState.read(known).final:
+            return super().state
+        if attempt.exits.get("batch") == 0 and self._recorded():
+            return "COMPLETED"
+        if attempt.started and not attempt.exits and not attempt.terminated:
+            return "RUNNING"
+        return super().state
+
+    def _source(self) -> Source | None:
+        if self._events_path is None and not self._looked_up:
+            self._looked_up = True
+            layout = paths.layout_of(self.paths._folder)
+            client = journal.find_client(layout, self.job_id)
+            if client is not None:
+                self._events_path = f"{layout.events}/{client}"
+        return None if self._events_path is None else marker_source(self._events_path)
+
+    def _payload_reference(self) -> tuple[str, int] | None:
+        if self._payload is None:
+            layout = paths.layout_of(self.paths._folder)
+            found = journal.find_submission(layout, self.job_id)
+            if found is not None and found.get("payload"):
+                self._payload = (f"{layout.payloads}/{found['payload']}", journal.payload_index(found, self.job_id))
+        return self._payload
+
+    def _batch_log(self) -> str:
+        return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
+
+    def _interrupt(self, timeout: bool = False) -> None:
+        """Send what a preemption sends (SIGTERM, then the user signal), or with ``timeout`` what a time-out sends first.
+
+        For trying out a checkpoint.
+        """
+        signals = [SlurmJobEnvironment.USR_SIG] if timeout else ["SIGTERM", SlurmJobEnvironment.USR_SIG]
+        for name in signals:
+            commands.call(["scancel", self.job_id, "--signal", name])
+            # Without srun there is no step, and the script passes on what it gets; with srun it does nothing.
+            commands.call(["scancel", self.job_id, "--signal", name, "--batch"])
+
+
+class SlurmExecutor(PicklingExecutor):
+    """Submits to Slurm, with the parameters that ``SlurmParameters`` lists.
+
+    Parameters
+    ----------
+    folder: Path or str
+        where the jobs' files go, on a file system that the nodes share; ``%j`` in it is the job's id
+    max_num_timeout: int
+        how many times a checkpointable function that ran out of time is requeued
+    max_pickle_size_gb: float
+        the largest payload that is sent
+    python: str, optional
+        the shell command that starts the job's Python; default: this interpreter
+
+    Raises ``RuntimeError`` where there is no srun on PATH.
+    """
+
+    job_class: type[Job[Any]] = SlurmJob
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        max_num_timeout: int = 3,
+        max_pickle_size_gb: float = 1.0,
+        python: str | None = None,
+    ) -> None:
+        super().__init__(folder, max_num_timeout=max_num_timeout, max_pickle_size_gb=max_pickle_size_gb)
+        self.python = shlex.quote(sys.executable) if python is None else python
+        if not self.affinity() > 0:
+            raise RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?')
+
+    @classmethod
+    def affinity(cls) -> int:
+        """2 where there is an ``srun`` on PATH, -1 elsewhere."""
+        return -1 if commands.which("srun") is None else 2
+
+    @classmethod
+    def _equivalence_dict(cls) -> EquivalenceDict:
+        return cast("EquivalenceDict", dict(parameters_.EQUIVALENTS))
+
+    @classmethod
+    def _valid_parameters(cls) -> set[str]:
+        return set(_get_default_parameters())
+
+    def _convert_parameters(self, params: dict[str, Any]) -> dict[str, Any]:
+        return parameters_.convert(params)
+
+    def _internal_update_parameters(self, **kwargs: Any) -> None:
+        """Check names and values, and keep them. Raises ``ValueError`` for an unknown name, with all that are known."""
+        defaults = _get_default_parameters()
+        kwargs = without_markers(kwargs)
+        if "mem" not in kwargs and "mem_gb" in kwargs:
+            kwargs["mem"] = kwargs.pop("mem_gb")
+        parameters_.check_names(kwargs, defaults, defaults)
+        parameters_.check_values(kwargs)
+        super()._internal_update_parameters(**kwargs)
+
+    # ---- submitting
+
+    def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
+        """One payload file, one script and one call of sbatch, whatever the number of submissions."""
+        count = len(delayed_submissions)
+        file = self._payload_path(names.unique_name())
+        self._write_payload(file, delayed_submissions)
+        events_path = self._events_path()
+        events.EventDirectory(events_path).make()
+        sender = self
+        if count > 1:
+            sender = copy.copy(self)
+            sender.parameters = {**self.parameters, "map_count": count}
+        try:
+            self._throttle()
+            first = sender._send(file.stem)
+        except BaseException:
+            discard([file])
+            raise
+        self._last_job_submitted = time.time()
+        jobs = [first]
+        if count > 1:
+            first.watcher._registered.discard(first.job_id)
+            ranks = list(range(first.num_tasks))
+            ids = (f"{first.job_id}_{index}" for index in range(count))
+            jobs = [self.job_class(folder=self.folder, job_id=job_id, tasks=ranks) for job_id in ids]
+        else:
+            try:
+                self._link_submitted(file, first)
+            except OSError as error:  # the job is in the queue and has its payload
+                log.get_logger().warning("Could not link the pickle of job %s: %s", first.job_id, error)
+        for index, job in enumerate(jobs):
+            for handle in (job, *job._sub_jobs):
+                handle._events_path = events_path
+                handle._payload = (os.fspath(file), index)  # type: ignore[attr-defined]  # job_class is a SlurmJob
+                handle._submitted_here = True
+                handle._checkpointable = checkpoint.is_checkpointable(delayed_submissions[index])
+        self._record(jobs, delayed_submissions, file)
+        return jobs
+
+    def _events_path(self) -> str:
+        return os.fspath(self._layout().events / names.client_name())
+
+    def _write_job_id(self, job_id: str, uid: str) -> None:
+        """Give the script its name; slurmctld has a copy of its own."""
+        folder = self._layout().root if "%a" in os.fspath(self.folder) else self.folder
+        JobPaths(folder, job_id=job_id).move_temporary_file(self._script_path(uid), "submission_file")
+
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        text = _make_sbatch_string(command=command, folder=self.folder, **self.parameters)
+        if self.python != shlex.quote(sys.executable):
+            text = sbatch.with_python_check(text, self.python)
+        file = self._payload_path(uid)
+        if not file.exists():
+            return text  # a subclass sends by itself, and its job waits for the pickle
+        exports = {
+            "SUBMITIT_PAYLOAD": sbatch.payload_word(payload.reference(file, 0), array="map_count" in self.parameters),
+            "SUBMITIT_EVENTS": shlex.quote(self._events_path()),
+        }
+        if import_path := environ.import_path():
+            exports["SUBMITIT_IMPORT_PATH"] = shlex.quote(import_path)
+        return sbatch.with_exports(text, exports)
+
+    def _timeout_min(self) -> float:
+        time_limit = self.parameters.get("time", _get_default_parameters().get("time"))
+        minutes = parameters_.time_limit_min(time_limit)
+        return self._unlimited_min if minutes is None else minutes
+
+    def _num_tasks(self) -> int:
+        nodes = int(self.parameters.get("nodes", 1) or 1)
+        tasks_per_node = int(self.parameters.get("ntasks_per_node", 1) or 1)
+        return nodes * max(1, tasks_per_node) if self.parameters.get("use_srun", True) else 1
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return ["sbatch", str(submission_file_path)]
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        return queries.parse_sbatch(string).job_id
+
+
+@functools.cache
+def _get_default_parameters() -> dict[str, Any]:
+    """The names of all parameters, with their defaults.
+
+    Those of a function that a program has put in the place of ours; if that one takes whatever comes, ours as well.
+    """
+    given = inspect.signature(_make_sbatch_string).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in given.values()):
+        given = MappingProxyType({**_PARAMETERS, **given})
+    return {
+        name: parameter.default
+        for name, parameter in given.items()
+        if parameter.default is not inspect.Parameter.empty and name != "map_count"
+    }
+
+
+def _make_sbatch_string(
+    command: str,
+    folder: str | os.PathLike[str],
+    job_name: str | None = "submitit",
+    partition: str | None = None,
+    time: int | str | None = 5,
+    nodes: int | str | None = 1,
+    ntasks_per_node: int | str | None = None,
+    cpus_per_task: int | str | None = None,
+    cpus_per_gpu: int | str | None = None,
+    num_gpus: int | str | None = None,  # old name of gpus_per_node
+    gpus_per_node: int | str | None = None,
+    gpus_per_task: int | str | None = None,
+    qos: str | None = None,
+    setup: Iterable[str] | None = None,
+    teardown: Iterable[str] | None = None,
+    mem: str | None = None,
+    mem_per_gpu: str | None = None,
+    mem_per_cpu: str | None = None,
+    signal_delay_s: int = 90,
+    comment: str | None = None,
+    constraint: str | None = None,
+    exclude: str | None = None,
+    account: str | None = None,
+    gres: str | None = None,
+    mail_type: str | None = None,
+    mail_user: str | None = None,
+    nodelist: str | None = None,
+    dependency: str | None = None,
+    exclusive: bool | str | None = None,
+    array_parallelism: int = 256,
+    wckey: str | None = "submitit",
+    stderr_to_stdout: bool = False,
+    map_count: int | None = None,
+    additional_parameters: dict[str, Any] | None = None,
+    srun_args: Iterable[str] | None = None,
+    use_srun: bool = True,
+) -> str:
+    """The batch script that runs ``command``; ``map_count`` is the number of elements of an array.
+
+    A plain function whose arguments are the parameters, looked up here at each submission: programs read its signature, and
+    put another in its place.
+    """
+    given = locals()
+    values = SlurmParameters(**{name: given[name] for name in SlurmParameters._fields})
+    values = parameters_.resolve(values)
+    user_signal = SlurmJobEnvironment.USR_SIG
+    warning = sbatch.signal_option(user_signal, signal_delay_s, batch_shell=not use_srun)
+    return sbatch.make(
+        command,
+        os.fspath(folder),
+        parameters_.flags(values, signal=warning, map_count=map_count),
+        array=map_count is not None,
+        setup=setup,
+        teardown=teardown,
+        srun_args=srun_args or (),
+        cpus_per_task=cpus_per_task,
+        use_srun=use_srun,
+        stderr_to_stdout=stderr_to_stdout,
+        user_signal=user_signal,
+    )
+
+
+_PARAMETERS = inspect.signature(_make_sbatch_string).parameters

@@ -1,0 +1,170 @@
+"""Marker files that say "look now".
+
+``<job_id>-<task>.<attempt>.<kind>``, empty or with the name of a host, in one directory a client process. A marker never
+decides anything: it tells the client to look at once, instead of at its next, rare, question to the scheduler.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from submitit.records import NamedTuple
+from submitit.storage import atomic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    StrPath = str | os.PathLike[str]
+
+#: ``run``: the function is about to be called. ``done``: its result is on disk. ``term``: SIGTERM arrived, the ending may be
+#: undone by the scheduler. ``exit-<code>``: the process is gone, the last word of the shell around it.
+KINDS = ("run", "term", "done", "exit")
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
+
+#: The coarsest clock of a file system, doubled: a directory can change after a listing and show the same time.
+SETTLING_S = 2.0
+
+
+class Marker(NamedTuple):
+    """One event of one task."""
+
+    job_id: str
+    #: "0", "1" … or "batch" for the batch step.
+    task: str
+    attempt: int
+    #: "run", "done", "term" or "exit-<code>".
+    kind: str
+    #: The exit code, of "exit-<code>" alone.
+    code: int | None = None
+
+
+def marker_name(job_id: str, task: str | int, attempt: int, kind: str) -> str:
+    """The file name of a marker; ``ValueError`` for what ``parse_marker`` would not read back."""
+    name = f"{job_id}-{task}.{attempt}.{kind}"
+    if parse_marker(name) is None or "\0" in name:
+        raise ValueError(f"Not a marker: {name!r}")
+    return name
+
+
+def parse_marker(name: str) -> Marker | None:
+    """What a file name says; ``None`` where it is not that of a marker."""
+    # From the right: the ids of some schedulers hold dots and hyphens.
+    head, _, kind = name.rpartition(".")
+    head, _, attempt = head.rpartition(".")
+    job_id, _, task = head.rpartition("-")
+    if not job_id or "/" in job_id or not _is_number(attempt) or not (task == "batch" or _is_number(task)):
+        return None
+    if kind in {"run", "term", "done"}:
+        return Marker(job_id, task, int(attempt), kind)
+    word, _, code = kind.partition("-")
+    if word != "exit" or not _is_number(code.removeprefix("-")):
+        return None
+    return Marker(job_id, task, int(attempt), kind, int(code))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+class EventDirectory:
+    """The markers of the jobs of one client.
+
+    Args:
+        path: the directory; made by ``make``, or by the first mark.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self._path = os.fspath(path)
+        self._seen: set[str] = set()
+        # The directory's time that was last seen, when it was first seen, and when the last listing began and ended.
+        self._mtime_ns = -1
+        self._first_seen = self._listed_from = self._listed_to = float("-inf")
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        from pathlib import Path
+
+        return Path(self._path)
+
+    def make(self) -> None:
+        """The directory exists, its parents too."""
+        atomic.make_directory(self._path)
+
+    def mark(self, job_id: str, task: str | int, attempt: int, kind: str, text: str = "") -> bool:
+        """Leaves a marker, at most two system calls and no lock: a signal handler may call it.
+
+        Args:
+            job_id: of the job.
+            task: rank, or "batch".
+            attempt: 0 for the first start.
+            kind: "run", "done", "term" or "exit-<code>".
+            text: what the file holds: the host's name.
+
+        Returns:
+            False where it cannot be written. It is a hint, and no reason for a job to fail.
+        """
+        path = os.path.join(self._path, marker_name(job_id, task, attempt, kind))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            try:
+                descriptor = os.open(path, flags, atomic.FILE_MODE)
+            except FileNotFoundError:
+                self.make()
+                descriptor = os.open(path, flags, atomic.FILE_MODE)
+            try:
+                if text:
+                    os.write(descriptor, text.encode("utf-8", "replace"))
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return False
+        return True
+
+    def scan(self, refresh: bool = False) -> list[Marker]:
+        """The markers that no earlier call has returned, each task's in the order of its life.
+
+        One ``stat`` where nothing has happened: the directory is listed when its time has moved or was first seen less
+        than two seconds ago (by this machine's monotonic clock: that of a file server may be off).
+
+        Args:
+            refresh: set the directory's times first. On a network file system this makes the server's listing the
+                client's.
+        """
+        try:
+            if refresh:
+                os.utime(self._path)
+            mtime_ns = os.stat(self._path).st_mtime_ns
+            now = time.monotonic()
+            if mtime_ns != self._mtime_ns:
+                self._mtime_ns, self._first_seen = mtime_ns, now
+            elif not self._may_have_changed(now):
+                return []
+            self._listed_from = now
+            names = os.listdir(self._path)
+        except OSError:
+            return []
+        fresh = [name for name in names if name not in self._seen]
+        self._seen.update(fresh)
+        self._listed_to = time.monotonic()
+        return sorted((marker for marker in map(parse_marker, fresh) if marker), key=_in_order)
+
+    def node(self, marker: Marker) -> str:
+        """What the marker's file holds: the name of the host; "" where it holds nothing or is gone."""
+        name = marker_name(marker.job_id, marker.task, marker.attempt, marker.kind)
+        try:
+            with open(os.path.join(self._path, name), encoding="utf-8", errors="replace") as file:
+                return file.read(1024).strip()
+        except OSError:
+            return ""
+
+    def _may_have_changed(self, now: float) -> bool:
+        """With the same time as before: the last listing was too early to be sure, and a tenth of the time may go into it."""
+        settled = self._first_seen + SETTLING_S
+        return self._listed_from < settled and now >= self._listed_to + 9 * (self._listed_to - self._listed_from)
+
+
+def _in_order(marker: Marker) -> tuple[str, str, int, int]:
+    return marker.job_id, marker.task, marker.attempt, _ORDER[marker.kind.partition("-")[0]]
