@@ -1,0 +1,54 @@
+"""Fixtures of all tiers: the real Slurm, started once a session, and what every test leaves behind: nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.distributions import queue_plugin_installed
+from support.slurm_cluster import SlurmCluster, missing_programs
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A running throwaway cluster of two nodes, with accounting.
+
+    ``TESTS_ON_CLUSTER`` names the directory of one that runs already (``make slurm-up``), which is then used instead.
+    """
+    reason = os.environ.get("TESTS_WITHOUT_SLURM") or ", ".join(missing_programs())
+    if reason:
+        pytest.skip(f"no Slurm here: {reason}")
+    if running := os.environ.get("TESTS_ON_CLUSTER"):
+        yield SlurmCluster.attach(running)
+        return
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+@pytest.fixture
+def slurm(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
+    """The cluster, and this process's environment such that Slurm's commands reach it."""
+    for name, value in cluster.env.items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+    from submitit.slurm.slurm import SlurmJob
+
+    SlurmJob.watcher.clear()
+    return cluster
+
+
+@pytest.fixture
+def queue_plugin(tmp_path: Path) -> Iterator[Path]:
+    """The third-party backend ``queue`` is installed; the directory is its scheduler's."""
+    with queue_plugin_installed(tmp_path / "queue_plugin") as queue:
+        yield queue
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs look in the working directory first for what they import; here there is nothing."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")

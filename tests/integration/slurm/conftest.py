@@ -1,0 +1,58 @@
+"""Jobs on the real Slurm; none is in the queue after a test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from submitit.orchestrator import tracker
+from support.slurm_cluster import SlurmCluster
+from support.slurm_jobs import Client, clear_away
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def client(slurm: SlurmCluster, tmp_path: Path) -> Iterator[Client]:
+    """This process as a client of the cluster that all tests share."""
+    yield Client(slurm, tmp_path)
+    clear_away(slurm, tmp_path)
+
+
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm is asked when a job's markers give a reason, and at no other time."""
+    for name in ("FIRST_QUESTION_S", "RAREST_QUESTION_S", "SWEEP_S"):
+        monkeypatch.setattr(tracker, name, HOUR_S)
+    monkeypatch.setattr(tracker, "_QUESTIONS", {})
+
+
+@pytest.fixture
+def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What otherwise happens twice a minute happens twice a second."""
+    for name in ("FIRST_QUESTION_S", "RAREST_QUESTION_S", "SWEEP_S"):
+        monkeypatch.setattr(tracker, name, 0.5)
+    monkeypatch.setattr(tracker, "_QUESTIONS", {})
+
+
+@pytest.fixture
+def sbatch_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with one line a call of sbatch, which is otherwise as always."""
+    log = tmp_path / "sbatch.log"
+    log.touch()
+    put_before_sbatch(tmp_path / "bin", f'echo "$@" >> {log}', monkeypatch)
+    return log
+
+
+def put_before_sbatch(directory: Path, before: str, monkeypatch: pytest.MonkeyPatch, after: str = "") -> None:
+    """Let a script named sbatch come first on PATH: it does something before, and perhaps after, the real one."""
+    real = shutil.which("sbatch")
+    directory.mkdir()
+    script = directory / "sbatch"
+    run = f'{real} "$@"\n{after}' if after else f'exec {real} "$@"'
+    script.write_text(f"#!/bin/sh\n{before}\n{run}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")

@@ -1,0 +1,1 @@
+"""What several tests need: a throwaway Slurm cluster, an ordinary user."""

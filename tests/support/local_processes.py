@@ -1,0 +1,112 @@
+"""Client processes of the local backend, and what they and their jobs leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from pathlib import Path
+
+import submitit
+from submitit.local import processes
+
+_MARK = "SUBMITIT_TEST_MARK"
+_PREAMBLE = """
+import os, signal, sys, time
+from pathlib import Path
+import submitit
+from support import calls
+from submitit.local.connection import current
+executor = submitit.LocalExecutor("jobs")
+executor.update_parameters(timeout_min=10)
+def say(*words):
+    print(*words, flush=True)
+"""
+
+
+class Clients:
+    """Starts programs that submit local jobs, each in a process and a session of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.folder = directory / "jobs"
+        self.mark = uuid.uuid4().hex
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, program: str) -> subprocess.Popen[str]:
+        """Run a program in which ``executor``, ``calls`` and ``say`` are defined; its stdout is a pipe of lines."""
+        client = subprocess.Popen(
+            [sys.executable, "-u", "-c", _PREAMBLE + textwrap.dedent(program)],
+            cwd=self.directory,
+            env={**os.environ, _MARK: self.mark, "PYTHONPATH": os.pathsep.join(import_path())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._started.append(client)
+        return client
+
+    def run(self, program: str) -> str:
+        """Run a program to its end and return what it printed; it has to succeed."""
+        client = self.start(program)
+        output, _ = client.communicate(timeout=120)
+        assert client.returncode == 0, output
+        return output
+
+    def job(self, job_id: str, tasks: int = 1) -> submitit.LocalJob[object]:
+        """A job of one of these programs, as this process finds it."""
+        return submitit.LocalJob(self.folder, job_id, list(range(tasks)))
+
+    def living(self) -> list[str]:
+        """The processes that the programs have started and that live, as their command lines."""
+        return [f"{pid}: {' '.join(processes.command_line(pid))[:200]}" for pid in marked(self.mark)]
+
+    def close(self) -> None:
+        for client in self._started:
+            client.kill()
+            client.wait()
+            for pipe in (client.stdin, client.stdout):
+                assert pipe is not None
+                pipe.close()
+
+
+def put(path: Path, text: str) -> None:
+    """Make a file that appears with its content."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def import_path() -> list[str]:
+    """Where clients find the package and the tests' support."""
+    root = Path(__file__).resolve().parent.parent
+    return [str(Path(submitit.__file__).parent.parent), str(root)]
+
+
+def marked(mark: str) -> list[int]:
+    """The living processes with the mark in their environment."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and not processes.is_zombie(int(name)):
+            pid = int(name)
+            if processes.environment(pid).get(_MARK) == mark:
+                found.append(pid)
+    return found
+
+
+def wait_until_none(clients: Clients, timeout_s: float = 30.0) -> list[str]:
+    """Wait until nothing that the programs started lives; what does after ``timeout_s``, which is killed."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not marked(clients.mark):
+            return []
+        time.sleep(0.02)
+    left = clients.living()
+    for pid in marked(clients.mark):
+        os.kill(pid, signal.SIGKILL)
+    return left

@@ -1,0 +1,96 @@
+"""What type checkers see of the public names. Not run: `make lint` checks it, unused ignores included."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit import helpers
+from submitit.core import core, utils
+
+
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+def name(number: int) -> str:
+    return str(number)
+
+
+def executors(executor: submitit.AutoExecutor) -> None:
+    job: submitit.Job[int] = executor.submit(add, 1, b=2)
+    value: int = job.result()
+    values: list[int] = job.results()
+    text: str = job.result()  # type: ignore[assignment]
+    executor.submit(add, "1")  # type: ignore[arg-type]
+    executor.submit(add, 1, c=2)  # type: ignore[call-arg]
+    executor.submit(add(1, 2))  # type: ignore[arg-type]
+    executor.submit(add)  # type: ignore[call-arg]
+
+    jobs: list[submitit.Job[str]] = executor.map_array(name, [1, 2])
+    executor.map_array(name, 3)  # type: ignore[arg-type]
+    others: list[submitit.Job[int]] = executor.submit_array([lambda: 1, lambda: 2])
+    with executor.batch(allow_implicit_submissions=True):
+        print(job, value, values, text, jobs, others)
+    executor.update_parameters(timeout_min=3, slurm_partition="x", slurm_wckey=submitit.UNSET)
+    executor.no_such_method()  # type: ignore[attr-defined]
+
+
+def jobs(job: submitit.Job[float]) -> None:
+    task: submitit.Job[float] = job.task(0)
+    same: submitit.Job[float] = job.cancel_at_deletion()
+    error: submitit.UncompletedJobError | None = job.exception()
+    identity: tuple[str, int | None, int, str] = (job.job_id, job.task_id, job.num_tasks, job.state)
+    logs: str | None = job.stdout()
+    paths: utils.JobPaths = job.paths
+    result: Path = paths.result_pickle
+    call: utils.DelayedSubmission = job.submission()
+    wider: submitit.Job[object] = job  # covariant
+    print(task, same, error, identity, logs, result, call, wider)
+
+
+async def asynchronous(job: submitit.Job[bytes]) -> bytes:
+    proxy: core.AsyncJobProxy[bytes] = job.awaitable()
+    await proxy.wait()
+    many: list[bytes] = await proxy.results()
+    futures: Iterator[Awaitable[bytes]] = proxy.results_as_completed()
+    print(many, futures)
+    return await proxy.result()
+
+
+def helping(jobs: list[submitit.Job[int]]) -> None:
+    for job in helpers.as_completed(jobs, timeout=3):
+        value: int = job.result()
+        print(value)
+    helpers.monitor_jobs(jobs)
+    sequence = helpers.FunctionSequence(verbose=True)
+    sequence.add(add, 1)
+    resumed: helpers.DelayedSubmission = sequence.checkpoint()
+    environment: submitit.JobEnvironment = submitit.JobEnvironment()
+    torch: helpers.TorchDistributedEnvironment = helpers.TorchDistributedEnvironment().export()
+    port: int = torch.master_port
+    print(resumed, environment.global_rank, port)
+    helpers.no_such_helper()  # type: ignore[attr-defined]
+    submitit.no_such_name()  # type: ignore[attr-defined]
+    utils.no_such_name()  # type: ignore[attr-defined]
+
+
+class MyJob(submitit.SlurmJob[core.R]):
+    """Subclasses stay generic."""
+
+
+class MyExecutor(submitit.SlurmExecutor):
+    """Subclasses override hooks with their types."""
+
+    job_class = MyJob
+
+    @property
+    def _submitit_command_str(self) -> str:
+        return "time " + super()._submitit_command_str
+
+    def _internal_process_submissions(
+        self, delayed_submissions: list[utils.DelayedSubmission]
+    ) -> list[submitit.Job[Any]]:
+        return super()._internal_process_submissions(delayed_submissions)

@@ -1,0 +1,189 @@
+"""Jobs for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import submitit
+from submitit.client import awaitable
+from submitit.orchestrator.tracker import Waiter
+from support import calls
+from support.fakes import FakeExecutor, FakeJob
+
+
+def fake_jobs(folder: Path, count: int, tasks: int = 1) -> list[FakeJob[Any]]:
+    jobs = FakeExecutor(folder, tasks=tasks).map_array(calls.add, range(count), range(count))
+    return [job for job in jobs if isinstance(job, FakeJob)]
+
+
+def test_result_results_and_wait(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    async def use() -> list[Any]:
+        proxy = job.awaitable()
+        assert proxy.job is job
+        threading.Timer(0.1, job.finish, [3]).start()
+        await proxy.wait()
+        assert job.done()
+        return [await proxy.result(), await proxy.results(0.5), await proxy.result(poll_interval=0.1)]
+
+    assert asyncio.run(use()) == [3, [3], 3]
+
+
+def test_errors_are_those_of_the_job(tmp_path: Path) -> None:
+    failed, several = fake_jobs(tmp_path, 1)[0], fake_jobs(tmp_path, 1, tasks=2)[0]
+    failed.finish(error=ValueError("bad"))
+    several.finish(1)
+
+    async def use() -> None:
+        with pytest.raises(submitit.FailedJobError, match="bad"):
+            await failed.awaitable().result()
+        with pytest.raises(submitit.FailedJobError):
+            await failed.awaitable().results()
+        with pytest.raises(AssertionError, match="results"):
+            await several.awaitable().result()
+        assert await several.awaitable().results() == [1, 1]
+
+    asyncio.run(use())
+
+
+def test_the_loop_goes_on_while_a_job_is_awaited(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    async def use() -> int:
+        waiting = asyncio.ensure_future(job.awaitable().result())
+        ticks = 0
+        while not waiting.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+            if ticks == 20:
+                job.finish(1)
+        return ticks
+
+    assert asyncio.run(use()) >= 20
+
+
+def test_many_jobs_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = fake_jobs(tmp_path, 200)
+    made: list[int] = []
+
+    class Counted(Waiter):
+        def __init__(self, jobs: Any) -> None:
+            super().__init__(jobs)
+            made.append(self.pending)
+
+    monkeypatch.setattr(awaitable, "Waiter", Counted)
+    before = threading.active_count()
+    threads: list[int] = []
+
+    async def use() -> list[Any]:
+        waiting = asyncio.gather(*(job.awaitable().result() for job in jobs))
+        await asyncio.sleep(0.1)
+        threads.append(threading.active_count() - before)
+        for number, job in enumerate(jobs):
+            job.finish(number)
+        return await waiting
+
+    assert asyncio.run(use()) == list(range(200))
+    assert made == [200]
+    # how many the pool keeps for one slice after the other is its own business
+    assert threads[0] < 5
+
+
+def test_a_job_that_is_awaited_later_is_seen_as_well(tmp_path: Path) -> None:
+    never, soon = fake_jobs(tmp_path, 2)
+
+    async def use() -> Any:
+        first = asyncio.ensure_future(never.awaitable().wait())
+        await asyncio.sleep(0.1)
+        soon.finish(7)
+        start = time.monotonic()
+        value = await soon.awaitable().result()
+        assert time.monotonic() - start < 5
+        first.cancel()
+        return value
+
+    assert asyncio.run(use()) == 7
+
+
+def test_cancelling_the_wait_is_not_cancelling_the_job(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    async def use() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(job.awaitable().result(), 0.05)
+        # nobody waits any more, so nobody looks
+        looking = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not looking or not (await asyncio.wait(looking, timeout=60))[1]
+        job.finish(1)
+        assert await job.awaitable().result() == 1
+
+    asyncio.run(use())
+
+
+def test_two_coroutines_may_await_one_job_and_one_of_them_give_up(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    async def use() -> Any:
+        impatient = asyncio.ensure_future(asyncio.wait_for(job.awaitable().wait(), 0.05))
+        patient = asyncio.ensure_future(job.awaitable().result())
+        with pytest.raises(asyncio.TimeoutError):
+            await impatient
+        job.finish(5)
+        return await patient
+
+    assert asyncio.run(use()) == 5
+
+
+def test_tasks_as_they_complete(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1, tasks=3)
+
+    async def use() -> list[Any]:
+        values = []
+        order = iter([2, 0, 1])
+        from submitit.storage import outcome
+
+        for future in job.awaitable().results_as_completed():
+            number = next(order)
+            outcome.write_result(
+                job.task(number).paths.result_pickle, ("success", number), None, outcome.Footer(success=True)
+            )
+            values.append(await future)
+        return values
+
+    assert asyncio.run(use()) == [2, 0, 1]
+
+
+def test_an_error_while_asking_reaches_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    def broken(*_: object) -> list[Any]:
+        raise OSError("the disk is gone")
+
+    async def use() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Waiter, "ended", broken)
+            with pytest.raises(OSError, match="the disk is gone"):
+                await job.awaitable().result()
+        job.finish(4)
+        assert await job.awaitable().result() == 4
+
+    asyncio.run(use())
+
+
+def test_each_loop_has_its_own(tmp_path: Path) -> None:
+    for value in range(2):
+        (job,) = fake_jobs(tmp_path, 1)
+        job.finish(value)
+        assert asyncio.run(job.awaitable().result()) == value
+
+
+def test_debug_jobs(tmp_path: Path) -> None:
+    job = submitit.DebugExecutor(tmp_path).submit(calls.add, 1, 2)
+    assert asyncio.run(job.awaitable().result()) == 3

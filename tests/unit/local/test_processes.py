@@ -1,0 +1,139 @@
+"""Processes are told apart, with what Linux has and with what is portable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from submitit.local import processes
+
+
+@pytest.fixture(params=["linux", "portable"])
+def _ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time without /proc and without pidfd."""
+    if request.param == "portable":
+        monkeypatch.setattr(processes, "_LINUX", False)
+        monkeypatch.setattr(processes, "_stat", lambda _pid: None)
+        monkeypatch.setattr(processes, "_listdir", lambda _path: [])
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def _start(program: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return started[-1]
+
+    yield _start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+Start = Callable[[str], "subprocess.Popen[bytes]"]
+WAIT = "input()"
+
+
+@pytest.mark.usefixtures("_ways")
+def test_an_identity_ends_with_its_process(start: Start) -> None:
+    process = start(WAIT)
+    who = processes.identify(process.pid)
+    assert who.started
+    assert processes.alive(who)
+    assert processes.parent(process.pid) == os.getpid()
+    process.kill()
+    process.wait()
+    assert processes.alive(who) is False
+    assert not processes.send(who, signal.SIGKILL)
+    assert processes.start_time(process.pid) == ""
+
+
+@pytest.mark.usefixtures("_ways")
+def test_a_later_process_of_the_same_number_is_another(start: Start) -> None:
+    process = start(WAIT)
+    earlier = processes.identify(process.pid)._replace(started="1")
+    assert processes.alive(earlier) is False
+    assert not processes.send(earlier, signal.SIGKILL)
+    assert process.poll() is None
+
+
+def test_a_process_of_another_machine_cannot_be_seen() -> None:
+    me = processes.identify(os.getpid())
+    elsewhere = me._replace(machine="elsewhere")
+    assert processes.alive(me)
+    assert processes.alive(elsewhere) is None
+    assert not processes.send(elsewhere, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("_ways")
+def test_signals_reach_the_process_meant(start: Start) -> None:
+    process = start(WAIT)
+    assert processes.send(processes.identify(process.pid), signal.SIGTERM)
+    assert process.wait(timeout=60) == -signal.SIGTERM
+
+
+@pytest.mark.usefixtures("_ways")
+def test_descendants_are_found(start: Start) -> None:
+    process = start("import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); input()")
+    assert process.stdout is not None
+    grandchild = int(process.stdout.readline())
+    try:
+        assert process.pid in processes.children()
+        assert processes.descendants([process.pid]) == [process.pid, grandchild]
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+
+
+def test_a_zombie_is_not_alive(start: Start) -> None:
+    process = start("")
+    who = processes.identify(process.pid)
+    deadline = time.monotonic() + 60
+    while not processes.is_zombie(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert processes.alive(who) is False
+
+
+def test_who_catches_a_signal(start: Start) -> None:
+    process = start("import signal; signal.signal(signal.SIGUSR2, lambda *_: None); print(1, flush=True); input()")
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert processes.catches(process.pid, signal.SIGUSR2) is True
+    assert processes.catches(process.pid, signal.SIGUSR1) is False
+
+
+def test_what_cannot_be_read_is_unknown() -> None:
+    nobody = 2**22 + 1
+    assert processes.catches(nobody, signal.SIGUSR2) is None
+    assert processes.environment(nobody) == {}
+    assert processes.command_line(nobody) == []
+    assert processes.start_time(nobody) == ""
+    assert processes.parent(nobody) == 0
+    with pytest.raises(ProcessLookupError):
+        processes.open_pidfd(nobody)
+
+
+def test_environment_and_command_line_are_those_of_the_start(start: Start) -> None:
+    process = start("import time; print(1, flush=True); time.sleep(600)")
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert processes.environment(process.pid)["PATH"] == os.environ["PATH"]
+    assert processes.command_line(process.pid)[1] == "-c"
+
+
+@pytest.mark.usefixtures("_ways")
+def test_umask_is_read_and_stays() -> None:
+    before = os.umask(0o026)
+    try:
+        assert processes.current_umask() == 0o026
+        assert processes.current_umask() == 0o026
+    finally:
+        assert os.umask(before) == 0o026

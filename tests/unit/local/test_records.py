@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from submitit.local import processes, protocol, records
+from submitit.local.records import Header, Record
+
+
+def test_a_record_survives_the_journal() -> None:
+    record = Record(
+        "7", "FAILED", True, 12.5, 2, 3, 10.0, 12.0, "node", [(5, "x"), (6, "y")], [0, -9, None], "why", True
+    )
+    assert Record.read(json.loads(json.dumps(record.write()))) == record
+
+
+def test_what_has_its_default_is_left_out() -> None:
+    assert Record("7", "PENDING").write() == {"event": "state", "job": "7", "state": "PENDING"}
+
+
+def test_keys_of_later_versions_are_no_obstacle() -> None:
+    assert Record.read({"event": "state", "job": "7", "state": "RUNNING", "colour": "red"}) == Record("7", "RUNNING")
+
+
+def test_info_speaks_as_slurm_does() -> None:
+    info = Record("7", "FAILED", True, 0, 1, 3, 10.0, 12.25, "node", [], [0, 3, -9], "why").info()
+    assert (
+        info.items()
+        >= {
+            "JobID": "7",
+            "State": "FAILED",
+            "NodeList": "node",
+            "ExitCode": "0:9",
+            "TaskExitCodes": "0:0,3:0,0:9",
+            "Reason": "why",
+            "Elapsed": "2.250",
+            "Restarts": "1",
+        }.items()
+    )
+    assert all(isinstance(value, str) for value in info.values())
+    assert info["Start"].startswith("1970-01-01T")
+
+
+@pytest.mark.parametrize(
+    "exits, expected", [([0, 0], 0), ([0, 3], 3), ([-15, 3, 0], -15), ([None, 0], 0), ([None], None), ([], None)]
+)
+def test_the_worst_exit_code(exits: list[int | None], expected: int | None) -> None:
+    assert records.worst(exits) == expected
+
+
+@given(st.lists(st.integers(1, 60), unique=True, min_size=1))
+def test_jobs_that_begin_to_wait_share_a_line(numbers: list[int]) -> None:
+    line = json.loads(json.dumps(records.waiting(map(str, numbers), 2, 5.0)))
+    assert [record.job for record in records.read_line(line)] == [str(number) for number in numbers]
+    assert {(r.state, r.tasks, r.time, r.over) for r in records.read_line(line)} == {("PENDING", 2, 5.0, False)}
+
+
+def test_a_large_array_is_a_short_line() -> None:
+    assert len(json.dumps(records.waiting(map(str, range(1, 20_001)), 1, 5.0))) < 100
+
+
+def test_other_lines_hold_no_record() -> None:
+    header = Header("name", "/dir", processes.identify(1), processes.identify(2))
+    assert list(records.read_line(header.write())) == []
+    assert list(records.read_line({"event": "closed"})) == []
+    assert Header.read(json.loads(json.dumps(header.write()))) == header
+
+
+def test_the_longest_record_fits_a_line() -> None:
+    """A client looks at whole lines before it takes them off its socket."""
+    tasks = 1000
+    record = Record(
+        "1",
+        "FAILED",
+        True,
+        1e10,
+        9,
+        tasks,
+        1e10,
+        1e10,
+        "n" * 64,
+        [(4_000_000, "9" * 12)] * tasks,
+        [-15] * tasks,
+        "é" * 1000,
+    )
+    line = protocol.encode({"seq": 10**9, "root": "/" + "r" * 4000, "record": record.write()})
+    assert len(line) <= protocol.LONGEST_LINE
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_messages_survive(message: dict[str, str]) -> None:
+    line = protocol.encode(message)
+    assert line.count(b"\n") == 1
+    assert protocol.decode(line) == message
+    for cut in range(1, len(line) - 2):
+        assert protocol.decode(line[:cut]) is None, "a torn line is never taken for a message"
