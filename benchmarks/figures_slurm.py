@@ -1,0 +1,180 @@
+"""On a real Slurm, the throwaway cluster of the tests: what an array writes, a round trip, and a death's notice."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from machine import ROOT, Bench
+from processes import Client
+from samples import Answer, Figure, NoFigureError, Sample, Series, Target, take_turns
+
+sys.path.append(str(ROOT / "tests"))
+
+from support.slurm_cluster import ClusterError, SlurmCluster, missing_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Sourced by every bash of a job before it reads its script; only the batch script's own leaves the time.
+STAMP = """\
+[[ $0 == */slurm_script ]] && printf %s "$EPOCHREALTIME" > {directory}/"$SLURM_JOB_ID"
+unset BASH_ENV
+"""
+#: More jobs than all arrays here have elements: finished ones count until Slurm forgets them, after 300 s.
+SETTINGS = {"MaxJobCount": 100_000}
+#: How long the ranks that live go on if nobody stops them, and how long the reference is waited for after that.
+OTHERS_S = 60.0
+REFERENCE_OTHERS_S = 20.0
+REFERENCE_PATIENCE_S = 900.0
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Raises NoFigureError where no cluster can be started."""
+    missing = missing_programs()
+    if missing:
+        raise NoFigureError(f"not installed: {', '.join(missing)}; tests/support/install_slurm installs them")
+    stamps = bench.work / "stamps"
+    stamps.mkdir()
+    hook = bench.work / "stamp.bash"
+    hook.write_text(STAMP.format(directory=shlex.quote(str(stamps))))
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(SlurmCluster(bench.work / "cluster", settings=SETTINGS))
+        except ClusterError as error:
+            raise NoFigureError(str(error).partition("\n")[0]) from error
+        env = {**cluster.env, "BASH_ENV": str(hook)}
+        sides = [
+            _Side(stack.enter_context(Client(python, bench.work / f"slurm-{name}", env)), bench.work / f"slurm-{name}")
+            for name, python in (("ours", bench.ours), ("reference", bench.reference))
+        ]
+        for figures in (_arrays, _round_trips, _deaths):
+            yield from figures(bench, *sides)
+
+
+class _Side:
+    """A client and the folders of its jobs."""
+
+    def __init__(self, client: Client, directory: Path) -> None:
+        self.client = client
+        self._directory = directory
+        self._counter = itertools.count()
+
+    def folder(self, name: str) -> str:
+        return str(self._directory / name)
+
+    def new_folder(self, name: str) -> str:
+        return str(self._directory / f"{name}-{next(self._counter)}")
+
+    def array(self, times: int, elements: int, megabytes: int) -> Series:
+        def submit() -> Answer:
+            folder = self.new_folder("array")
+            return self.client.call("submit_array", folder=folder, elements=elements, megabytes=megabytes)
+
+        return Series(times, submit)
+
+    def round_trip(self, times: int, stamps: Path, *, use_srun: bool) -> Series:
+        folder = self.folder("srun" if use_srun else "no-srun")
+
+        def submit() -> Answer:
+            return self.client.call("slurm_round_trip", folder=folder, stamps=str(stamps), use_srun=use_srun)
+
+        return Series(times, submit)
+
+    def death(
+        self,
+        lifetimes: list[float],
+        *,
+        tasks: int = 1,
+        use_srun: bool = True,
+        whole: bool = False,
+        others: float = OTHERS_S,
+        patience: float = OTHERS_S,
+    ) -> Series:
+        left = iter(lifetimes)
+
+        def submit() -> Answer:
+            return self.client.call(
+                "slurm_death",
+                folder=self.folder("deaths"),
+                tasks=tasks,
+                lifetime=next(left),
+                others=others,
+                use_srun=use_srun,
+                whole=whole,
+                patience=patience,
+            )
+
+        return Series(len(lifetimes), submit)
+
+
+def _arrays(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
+    small, small_ = ours.array(bench.times(7, 2), 1000, 0), reference.array(bench.times(3, 1), 1000, 0)
+    take_turns(small, small_)
+    name = "Slurm: map_array of 1,000"
+    files = Figure(f"{name}, files written", "files", small.sample("files"), small_.sample("files"), Target(5, "worst"))
+    yield files.note_failures(small, small_)
+    yield Figure(f"{name}, time of the client", "ms", small.sample("seconds"), small_.sample("seconds"))
+    large, large_ = ours.array(bench.times(3, 1), 200, 10), reference.array(1, 20, 10)
+    take_turns(large, large_)
+    tenfold = [
+        Sample([10 * value[key] for value in large_.values]) if large_.values else None for key in ("bytes", "seconds")
+    ]
+    name = "Slurm: map_array of 200 that close over 10 MB"
+    size = Figure(f"{name}, written", "MB", large.sample("bytes"), tenfold[0], Target(12e6, "worst"))
+    size.notes.append("1.5.4: measured with 20 elements, times ten")
+    yield size.note_failures(large, large_)
+    yield Figure(f"{name}, time of the client", "ms", large.sample("seconds"), tenfold[1])
+
+
+def _round_trips(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
+    stamps = bench.work / "stamps"
+    series = [
+        side.round_trip(times, stamps, use_srun=use_srun)
+        for use_srun in (True, False)
+        for side, times in ((ours, bench.times(20, 5)), (reference, bench.times(5, 1)))
+    ]
+    take_turns(*series)
+    for use_srun, limit in ((True, 0.120), (False, 0.090)):
+        mine, its = series[:2] if use_srun else series[2:]
+        name = f"Slurm {'with' if use_srun else 'without'} srun"
+        figure = Figure(
+            f"{name}: script's start to result()", "ms", mine.sample("result"), its.sample("result"), Target(limit)
+        )
+        yield figure.note_failures(mine, its)
+        yield Figure(f"{name}: submit() returns", "ms", mine.sample("submission"), its.sample("submission"))
+        yield Figure(
+            f"{name}: submit() to script's start (Slurm's own)", "ms", mine.sample("queue"), its.sample("queue")
+        )
+
+
+def _deaths(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
+    # A client looks the less often the longer it has waited.
+    lifetimes = [0.5, 2.0] if bench.quick else [0.2, 0.5, 1.0, 2.0, 15.0]
+    cases = {
+        "a function": (ours.death(lifetimes), None if bench.quick else reference.death([1.0], patience=120)),
+        "a function, without srun": (ours.death(lifetimes, use_srun=False), None),
+        "one rank of four": (ours.death(lifetimes, tasks=4), None),
+        "one rank of four, at results()": (ours.death(lifetimes, tasks=4, whole=True), None),
+    }
+    if bench.slow_reference:
+        slow = reference.death([1.0], tasks=4, others=REFERENCE_OTHERS_S, patience=REFERENCE_PATIENCE_S)
+        cases["one rank of four"] = (cases["one rank of four"][0], slow)
+    for name, (mine, its) in cases.items():
+        take_turns(*(one for one in (mine, its) if one is not None))
+        figure = Figure(
+            f"Slurm: SIGKILL of {name}, to the error",
+            "s",
+            mine.sample("seconds"),
+            None if its is None else its.sample("seconds"),
+            Target(1.0, "worst"),
+        )
+        for whose, series in (("ours", mine), ("1.5.4", its)):
+            for kind, missing in sorted({(v["type"], tuple(v["missing"])) for v in (series.values if series else [])}):
+                lacks = f", whose text lacks {', '.join(missing)}" if missing else ""
+                figure.notes.append(f"{whose}: {kind}{lacks}")
+        yield figure.note_failures(mine, its)
