@@ -86,9 +86,9 @@ class PicklingExecutor(Executor):
         payloads = [self._payload_path(names.unique_name()) for _ in delayed_submissions]
         jobs: list[Job[Any]] = []
         try:
-            left = self._max_bytes()
+            written = 0
             for path, submission in zip(payloads, delayed_submissions, strict=True):
-                left -= self._write_payload(path, [submission], left)
+                written += self._write_payload(path, [submission], written)
             for path in payloads:
                 job = self._submit_payload(path)
                 jobs.append(job)
@@ -101,14 +101,12 @@ class PicklingExecutor(Executor):
                 self._record(jobs, delayed_submissions[: len(jobs)])
         return jobs
 
-    def _write_payload(
-        self, path: StrPath, submissions: Sequence[DelayedSubmission], max_bytes: float | None = None
-    ) -> int:
+    def _write_payload(self, path: StrPath, submissions: Sequence[DelayedSubmission], before: int = 0) -> int:
         """Pickle calls into the new file ``path``, each told the job's time limit first; return the file's size.
 
         Makes the folder. Raises ``OSError`` naming a folder that cannot be written, ``RuntimeError`` for more than
-        ``max_bytes`` (by default ``max_pickle_size_gb``), and the pickler's own error, which says what cannot be pickled. No
-        file is left then.
+        ``max_pickle_size_gb`` together with the ``before`` bytes of other files, and the pickler's own error, which says what
+        cannot be pickled. No file is left then.
         """
         from submitit.storage import payload
 
@@ -116,7 +114,7 @@ class PicklingExecutor(Executor):
         for submission in submissions:
             submission.set_timeout(timeout_min, self.max_num_timeout)
         self._layout().make()
-        return payload.write_payload(path, submissions, max_bytes=self._max_bytes() if max_bytes is None else max_bytes)
+        return payload.write_payload(path, submissions, max_bytes=self._max_bytes(), before=before)
 
     def _submit_payload(self, path: Path) -> Job[Any]:
         """Send one job whose call is in the file ``path``, which is linked to ``<job_id>_submitted.pkl``."""

@@ -71,6 +71,7 @@ def records(
             "function": function_name(submissions[group.place].function),
             "tasks": jobs[group.place].num_tasks,
             "jobs": group.jobs,
+            **({"first": group.place} if payload is not None and isinstance(group.jobs, list) and group.place else {}),
         }
         for group in _grouped([job.job_id for job in jobs])
     ]

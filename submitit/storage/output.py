@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The file being written: counts, and refuses to grow past a limit."""
+    """The file being written: counts, and refuses to grow past a limit.
 
-    def __init__(self, file: BinaryIO, limit: float | None) -> None:
+    ``before`` bytes that lie in other files count towards the limit as well.
+    """
+
+    def __init__(self, file: BinaryIO, limit: float | None, before: int = 0) -> None:
         self.name = file.name
         self.size = 0
         self._file = file
+        self._before = before
         self._limit = float("inf") if limit is None else limit
         self._failure: BaseException | None = None
 
@@ -25,8 +29,8 @@ class Output:
         """Writes all of it; ``RuntimeError`` past the limit, in the words of version 1."""
         try:
             self.size += memoryview(data).nbytes
-            if self.size > self._limit:
-                raise RuntimeError(_too_large(self.size, self._limit))
+            if self._before + self.size > self._limit:
+                raise RuntimeError(_too_large(self._before + self.size, self._limit))
             return self._file.write(data)
         except BaseException as error:
             self._failure = error

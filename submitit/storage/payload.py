@@ -65,6 +65,7 @@ def write_payload(
     submissions: Sequence[DelayedSubmission],
     max_bytes: float | None = None,
     durable: bool = False,
+    before: int = 0,
 ) -> int:
     """Writes the submissions to a new file and returns its size in bytes.
 
@@ -75,6 +76,7 @@ def write_payload(
         path: where to; replaced if it exists.
         submissions: at least one.
         max_bytes: the largest size allowed. Writing stops as soon as it is passed.
+        before: how much of that the files of earlier jobs have taken.
         durable: survive a crash of the machine.
 
     Raises:
@@ -86,7 +88,7 @@ def write_payload(
     if not submissions:
         raise ValueError("No submission to write.")
     with atomic.replacing(path, durable) as file:
-        output = Output(file, max_bytes)
+        output = Output(file, max_bytes, before)
         if len(submissions) > 1:
             from submitit.storage import sharing
 

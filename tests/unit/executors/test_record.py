@@ -106,6 +106,7 @@ def test_several_arrays_of_one_payload_say_where_each_begins(tmp_path: Path) -> 
         {"array": "13", "count": 3, "first": 2},
         ["14", "15"],
     ]
+    assert found[2]["first"] == 5
 
 
 def test_what_is_appended_is_found_again(tmp_path: Path) -> None:
