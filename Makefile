@@ -83,7 +83,7 @@ lint: .venv/ready ## ruff, mypy strict, the import contracts
 .PHONY: bench
 bench: $(BUILD)/bench/installed ## the figures, beside those of the last 1.x
 	@mkdir -p $(BUILD)/away
-	@tests/support/install_slurm || echo "without Slurm: its figures are left out" >&2
+	@tests/support/install_programs || echo "without Slurm: its figures are left out" >&2
 	@cd $(BUILD)/away && $(abspath $(BUILD))/bench/bin/python $(CURDIR)/benchmarks/run.py $(ARGS)
 
 .PHONY: docs
@@ -92,7 +92,7 @@ docs: ## checks that every link between the documents leads somewhere
 
 .PHONY: slurm-up slurm-down
 slurm-up: ## starts the throwaway Slurm cluster of the tests
-	@tests/support/install_slurm
+	@tests/support/install_programs
 	@$(DEFAULT) tests/support/slurm_cluster.py up $(ARGS)
 slurm-down: ## stops it
 	@$(DEFAULT) tests/support/slurm_cluster.py down $(ARGS)

@@ -37,7 +37,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     """Raises NoFigureError where no cluster can be started."""
     missing = missing_programs()
     if missing:
-        raise NoFigureError(f"not installed: {', '.join(missing)}; tests/support/install_slurm installs them")
+        raise NoFigureError(f"not installed: {', '.join(missing)}; tests/support/install_programs installs them")
     stamps = bench.work / "stamps"
     stamps.mkdir()
     hook = bench.work / "stamp.bash"

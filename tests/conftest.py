@@ -18,9 +18,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
     ``TESTS_ON_CLUSTER`` names the directory of one that runs already (``make slurm-up``), which is then used instead.
     """
-    reason = os.environ.get("TESTS_WITHOUT_SLURM") or ", ".join(missing_programs())
-    if reason:
-        pytest.skip(f"no Slurm here: {reason}")
+    if missing := missing_programs():
+        pytest.skip(f"no Slurm here: {os.environ.get('TESTS_WITHOUT_SLURM') or ', '.join(missing)}")
     if running := os.environ.get("TESTS_ON_CLUSTER"):
         yield SlurmCluster.attach(running)
         return

@@ -285,7 +285,7 @@ class SlurmCluster:
             raise ClusterError("the cluster is running already")
         missing = missing_programs(self.accounting)
         if missing:
-            raise ClusterError(f"missing: {', '.join(missing)}; tests/support/install_slurm installs programs")
+            raise ClusterError(f"missing: {', '.join(missing)}; tests/support/install_programs installs programs")
         before = self._recall(self.directory)
         if before is not None:
             if before.is_running():
