@@ -12,6 +12,8 @@ from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from submitit.orchestrator.sources import Attempt
 
     Collectable = Any  # a client.job.Job: the layer above this one
@@ -23,6 +25,8 @@ _TAIL_BYTES = 16 * 1024
 GRACE_S = 10.0
 #: How long the scheduler may need to see that a job is over whose every task has ended.
 SETTLING_S = 0.5
+#: The same for one that was killed for its memory: what it had used is worth waiting for.
+MEMORY_SETTLING_S = 3.0
 
 _ERRORS = {
     JobState.TIMEOUT: errors.JobTimeoutError,
@@ -107,7 +111,8 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
         sighting.settled, sighting.suspicious = attempt.number, False
     elif state in _ALIVE and dead and not attempt.terminated:
         # one rank died under the others, or the scheduler is about to see that there is none left
-        if not attempt.started <= attempt.exits.keys() or time.monotonic() - sighting.since > SETTLING_S:
+        settling_s = MEMORY_SETTLING_S if _shows_memory(job, dead) else SETTLING_S
+        if not attempt.started <= attempt.exits.keys() or time.monotonic() - sighting.since > settling_s:
             return _ended(job, sighting, info, dead)
     elif state in _ALIVE and not dead and "batch" not in attempt.exits:
         sighting.confirmed, sighting.suspicious = True, False
@@ -116,6 +121,14 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     elif dead and state is JobState.UNKNOWN and time.monotonic() - sighting.since > GRACE_S:
         return _ended(job, sighting, info, dead)
     return None
+
+
+def _shows_memory(job: Collectable, dead: Iterable[int]) -> bool:
+    return any(_tells_of_memory(tail(job._task_paths(task).stderr)) for task in dead)
+
+
+def _tells_of_memory(stderr: str) -> bool:
+    return any(words in stderr for words in _MEMORY_WORDS)
 
 
 def _ending_for_good(job: Collectable, info: dict[str, str], attempt: Attempt) -> str:
@@ -217,7 +230,7 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     state = JobState.read(ending.state)
     kind = _ERRORS.get(state, errors.UncompletedJobError)
     stderr, stdout = tail(paths.stderr), tail(paths.stdout)
-    if kind is errors.UncompletedJobError and any(word in stderr for word in _MEMORY_WORDS):
+    if kind is errors.UncompletedJobError and _tells_of_memory(stderr):
         kind = errors.JobOutOfMemoryError
     if ending.info.get("Vanished"):
         kind = errors.JobVanishedError

@@ -20,7 +20,7 @@ GRACE_S = 60.0
 DROPPED_S = 5.0
 #: With more jobs and arrays than this, all of the user's are asked for: a command line has its limits.
 _MOST_LISTED = 1000
-#: How long the accounts may need to learn what a job used that was killed for its memory.
+#: How long the accounts may need to learn of what a job's steps died, and what they used.
 ACCOUNTS_S = 0.6
 #: ``state`` asks at most this often; the pauses double from the first to the last.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 2.0, 30.0
@@ -37,7 +37,7 @@ class SlurmInfoWatcher(InfoWatcher):
         super().__init__(delay_s)
         self._accounting = True
         self._missing_since: dict[str, float] = {}
-        self._killed_since: dict[str, float] = {}
+        self._failed_since: dict[str, float] = {}
         self._pause_s = _FIRST_PAUSE_S
         self._warned = False
 
@@ -85,15 +85,17 @@ class SlurmInfoWatcher(InfoWatcher):
         now = time.monotonic()
         for job_id in open_jobs:
             record = table.get(job_id)
-            if record is not None and not self._is_being_accounted(job_id, record, accounts.get(job_id), now):
+            if record is not None:
                 info = {**queries.as_info(record), "JobID": job_id, "State": _state(record)}
                 if record.max_rss and not info.get("MaxRSS"):
                     info["MaxRSS"] = f"{record.max_rss // 1024}K"  # a step's: sacct has none for the job itself
                 if JobState.read(record.state) is JobState.COMPLETING:
                     info["Ending"] = _ending(record, accounts.get(job_id))
-                self._info_dict[job_id] = info
-                if JobState.read(record.state).final:
+                elif self._is_being_accounted(job_id, record, accounts.get(job_id), now):
+                    info |= {"State": JobState.COMPLETING.value, "Ending": info["State"]}
+                elif JobState.read(record.state).final:
                     self._finished.add(job_id)
+                self._info_dict[job_id] = info
             known = record is not None and record.state and not _may_be_gone(record)
             if known:
                 self._missing_since.pop(job_id, None)
@@ -102,12 +104,13 @@ class SlurmInfoWatcher(InfoWatcher):
                 self._give_up(job_id, now - since, dropped=table.dropped(job_id) and self._accounting)
 
     def _is_being_accounted(self, job_id: str, record: JobRecord, told: JobRecord | None, now: float) -> bool:
-        """Whether a job was killed for its memory so recently that the accounts do not say yet how much that was."""
-        if not self._accounting or JobState.read(_state(record)) is not JobState.OUT_OF_MEMORY or record.max_rss:
+        """Whether a job failed so recently that the accounts do not say yet by what: a step's memory, and how much that was."""
+        failed = JobState.read(_state(record)) in (JobState.FAILED, JobState.OUT_OF_MEMORY)
+        if not self._accounting or not failed or record.max_rss:
             return False
         if told is not None and told.steps and all(JobState.read(step.state).final for step in told.steps):
             return False  # a step shorter than the interval at which its memory is read
-        return now - self._killed_since.setdefault(job_id, now) < ACCOUNTS_S
+        return now - self._failed_since.setdefault(job_id, now) < ACCOUNTS_S
 
     def _give_up(self, job_id: str, missing_s: float, *, dropped: bool) -> None:
         """Settle the state of a job that both commands, asked again and again, do not know any more."""
@@ -163,7 +166,7 @@ class SlurmInfoWatcher(InfoWatcher):
         super().clear()
         self._accounting = True
         self._missing_since = {}
-        self._killed_since = {}
+        self._failed_since = {}
         self._pause_s = _FIRST_PAUSE_S
         self._warned = False
 
