@@ -90,6 +90,13 @@ bench: $(BUILD)/bench/installed ## the figures, beside those of the last 1.x
 docs: ## checks that every link between the documents leads somewhere
 	@$(DEFAULT) tools/check_links.py
 
+.PHONY: reliability
+reliability: .venv/ready ## writes the table of docs/reliability.md from the tests of faults
+	@tests/support/install_programs
+	@rm -f $(BUILD)/faults.jsonl && mkdir -p $(BUILD) && touch $(BUILD)/faults.jsonl
+	@TESTS_FAULT_ROWS=$(abspath $(BUILD))/faults.jsonl .venv/bin/pytest -q tests $(ARGS)
+	@.venv/bin/python tests/support/reliability.py $(BUILD)/faults.jsonl docs/reliability.md
+
 .PHONY: slurm-up slurm-down
 slurm-up: ## starts the throwaway Slurm cluster of the tests
 	@tests/support/install_programs

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from support.distributions import queue_plugin_installed
+from support.reliability import fault, only_faults
 from support.slurm_cluster import SlurmCluster, missing_programs
+
+__all__ = ["fault"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    only_faults(config, items)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 import submitit
 from submitit import errors
 from support import calls, faults
+from support.reliability import Fault
 from support.slurm_jobs import DEADLINE_S, Client, is_alive, state_of, until
 
 pytestmark = pytest.mark.slurm
@@ -32,12 +33,14 @@ def test_a_waiting_job(client: Client) -> None:
 
 @pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("use_srun", [True, False])
-def test_a_running_job_is_over_before_its_process_is(client: Client, use_srun: bool) -> None:
+def test_a_running_job_is_over_before_its_process_is(client: Client, fault: Fault, use_srun: bool) -> None:
     started = client.directory / "started"
     job = client.submit(faults.wait_between, str(started), "/nowhere/go", slurm_use_srun=use_srun)
     until(started.exists, "a start")
+    fault.injected()
     job.cancel()
     assert is_cancelled(job)
+    fault.seen("`job.cancel()` while it runs", "`JobCancelledError`")
     assert is_alive(int(started.read_text()))
 
 
