@@ -26,7 +26,7 @@ STAMP = """\
 unset BASH_ENV
 """
 #: More jobs than all arrays here have elements: finished ones count until Slurm forgets them, after 300 s.
-SETTINGS = {"MaxJobCount": 100_000}
+SETTINGS = {"MaxJobCount": 100_000, "MaxArraySize": 10_001}
 #: How long the ranks that live go on if nobody stops them, and how long the reference is waited for after that.
 OTHERS_S = 60.0
 REFERENCE_OTHERS_S = 20.0
@@ -118,7 +118,13 @@ def _arrays(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
     name = "Slurm: map_array of 1,000"
     files = Figure(f"{name}, files written", "files", small.sample("files"), small_.sample("files"), Target(5, "worst"))
     yield files.note_failures(small, small_)
-    yield Figure(f"{name}, time of the client", "ms", small.sample("seconds"), small_.sample("seconds"))
+    time_of_client = small.sample("seconds"), small_.sample("seconds")
+    yield Figure(f"{name}, time of the client", "ms", *time_of_client, Target(5, "ratio"))
+    many, many_ = ours.array(bench.times(3, 1), 10_000, 0), reference.array(1, 10_000, 0)
+    take_turns(many, many_)
+    name = "Slurm: map_array of 10,000, time of the client"
+    figure = Figure(name, "ms", many.sample("seconds"), many_.sample("seconds"), Target(0.6))
+    yield figure.note_failures(many, many_)
     large, large_ = ours.array(bench.times(3, 1), 200, 10), reference.array(1, 20, 10)
     take_turns(large, large_)
     tenfold = [

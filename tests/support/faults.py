@@ -146,3 +146,9 @@ class Saving:
 
         self.done += 1
         return submitit.helpers.DelayedSubmission(self)
+
+
+def note_start(directory: str, index: int) -> int:
+    """Leave a file ``<index>.<attempt>``; return ``index``."""
+    Path(directory, f"{index}.{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
+    return index

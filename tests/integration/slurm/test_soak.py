@@ -1,0 +1,84 @@
+"""Thousands of elements, while parts of the cluster fail."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import submitit
+from submitit.storage.events import EventDirectory
+from support import faults
+from support.reliability import Fault
+from support.slurm_cluster import SlurmCluster, missing_programs
+from support.slurm_jobs import Client, until
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.long,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(bool(missing_programs()), reason="no Slurm here"),
+]
+
+ELEMENTS = 2000
+#: At 15 starts a second, and two minutes until what ran on a lost node starts again.
+PATIENCE_S = 900.0
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """A cluster of its own: others would wait long for this one's CPUs."""
+    with SlurmCluster(tmp_path / "cluster") as cluster:
+        for name, value in cluster.env.items():
+            monkeypatch.setenv(name, value)
+        submitit.SlurmJob.watcher.clear()
+        yield cluster
+
+
+def test_two_thousand_elements_outlast_the_controller_and_a_node(
+    slurm: SlurmCluster, client: Client, fault: Fault
+) -> None:
+    starts = client.directory / "starts"
+    starts.mkdir()
+    executor = client.executor(timeout_min=30, slurm_array_parallelism=16)
+    jobs = executor.map_array(faults.note_start, [str(starts)] * ELEMENTS, range(ELEMENTS))
+
+    def until_started(count: int) -> None:
+        until(lambda: len(list(starts.iterdir())) >= count, f"{count} starts", PATIENCE_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: [job.result(PATIENCE_S) for job in jobs])
+        until_started(300)
+        slurm.stop_controller()
+        slurm.start_controller()
+        until_started(700)
+        fault.injected()
+        slurm.kill_node("n1", with_jobs=True)
+        slurm.mark_node_down("n1")
+        until_started(900)
+        slurm.start_node("n1")
+        until_started(1300)
+        slurm.kill_controller()
+        slurm.start_controller()
+        assert waiting.result() == list(range(ELEMENTS))
+    fault.seen(
+        f"slurmctld restarted twice and a node lost under {ELEMENTS:,} elements",
+        "2,000 results; what had succeeded ran once",
+    )
+
+    attempts = Counter(path.name.partition(".")[0] for path in starts.iterdir())
+    again = {index for index, count in attempts.items() if count > 1}
+    succeeded: dict[str, int] = defaultdict(lambda: 1000)
+    events = jobs[0]._events_path
+    assert events is not None
+    for marker in EventDirectory(events).scan():
+        if marker.kind == "done":
+            index = marker.job_id.partition("_")[2]
+            succeeded[index] = min(succeeded[index], marker.attempt)
+    for path in starts.iterdir():
+        index, attempt = path.name.split(".")
+        assert int(attempt) <= succeeded[index], f"element {index} had succeeded in attempt {succeeded[index]}"
+    assert len(again) <= 16, "only what ran on the lost node is started again"
