@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import calls
 from support.distributions import queue_plugin_installed
 from support.reliability import fault, only_faults
 from support.slurm_cluster import SlurmCluster, missing_programs
@@ -51,6 +53,19 @@ def queue_plugin(tmp_path: Path) -> Iterator[Path]:
     """The third-party backend ``queue`` is installed; the directory is its scheduler's."""
     with queue_plugin_installed(tmp_path / "queue_plugin") as queue:
         yield queue
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_controller_ends_first() -> Iterator[None]:
+    """This process's own, which otherwise ends a moment after it."""
+    yield
+    from submitit.local import connection
+
+    known = connection.current()
+    if known is not None and known._line is not None:
+        known._line.socket.close()
+        with contextlib.suppress(ChildProcessError):
+            calls.wait_for(lambda: os.waitpid(known.controller, os.WNOHANG)[0])
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -81,8 +82,9 @@ def test_an_ordinary_user_can_submit(cluster: SlurmCluster) -> None:
     with ordinary_user() as user:
         cluster.add_user(user.name)
         script = f"{sys.executable} -c 'import os; print(os.getuid())'"
-        user.run(["sbatch", "--wait", f"--output={user.home / 'out'}", "--wrap", script], env=cluster.env)
-        assert (user.home / "out").read_text() == f"{user.uid}\n"
+        output = user.home / f"out-{os.getpid()}"
+        user.run(["sbatch", "--wait", f"--output={output}", "--wrap", script], env=cluster.env)
+        assert output.read_text() == f"{user.uid}\n"
 
 
 def test_high_preempts_low_and_leaves_main_alone(own_cluster: SlurmCluster) -> None:

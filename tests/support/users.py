@@ -17,6 +17,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,12 @@ class User:
             words = " ".join(map(str, argv))
             raise UserError(f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
         return done
+
+    def new_directory(self) -> Path:
+        """A directory of root's in this user's home, which the user can read and not write."""
+        made = Path(tempfile.mkdtemp(dir=self.home))
+        made.chmod(0o755)
+        return made
 
     @property
     def environment(self) -> dict[str, str]:

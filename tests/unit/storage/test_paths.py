@@ -210,8 +210,7 @@ def test_a_file_in_the_way_of_the_layout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made_before", [False, True])
 def test_an_ordinary_user_is_told_about_a_folder_of_somebody_else(user: User, made_before: bool) -> None:
-    folder = user.home / f"closed-{made_before}"
-    folder.mkdir(mode=0o755)
+    folder = user.new_directory()
     if made_before:
         layout_of(folder).make()
     program = "import sys\nfrom submitit.storage.paths import layout_of\nlayout_of(sys.argv[1]).make()"

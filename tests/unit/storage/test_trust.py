@@ -200,8 +200,7 @@ def test_a_footer_says_nothing_that_needs_trust(tmp_path: Path) -> None:
 
 def test_as_an_ordinary_user(user: User) -> None:
     """The same by real users and modes: files of the user, of root, and of a stranger."""
-    folder = user.home / "trust"
-    folder.mkdir()
+    folder = user.new_directory()
     stranger = user.uid + 1
     cases = {
         "own": (user.uid, user.gid, 0o644),
