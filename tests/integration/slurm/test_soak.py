@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmClus
 def test_two_thousand_elements_outlast_the_controller_and_a_node(
     slurm: SlurmCluster, client: Client, fault: Fault
 ) -> None:
+    # The whole run's guard against hanging tests, at five minutes; this one's own is the mark above.
+    faulthandler.cancel_dump_traceback_later()
     starts = client.directory / "starts"
     starts.mkdir()
     executor = client.executor(timeout_min=30, slurm_array_parallelism=16)
