@@ -64,7 +64,7 @@ def test_two_thousand_elements_outlast_the_controller_and_a_node(
         until_started(900)
         slurm.start_node("n1")
         until_started(1300)
-        slurm.kill_controller()
+        slurm.stop_controller()
         slurm.start_controller()
         assert waiting.result() == list(range(ELEMENTS))
     fault.seen(
