@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from submitit.client.executor import Executor
     from submitit.client.job import Job
     from submitit.client.parameters import UNSET
+    from submitit.client.throttling import throttle
     from submitit.errors import (
         CorruptFileError,
         FailedJobError,
@@ -52,6 +53,7 @@ __all__ = [
     "DebugJob",
     "JobEnvironment",
     "UNSET",
+    "throttle",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -87,6 +89,7 @@ _HOMES = {
     "DebugJob": "submitit.local.debug",
     "JobEnvironment": "submitit.orchestrator.environment",
     "UNSET": "submitit.client.parameters",
+    "throttle": "submitit.client.throttling",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
+    from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
     from submitit.client.job import Job, R
     from submitit.storage.submission import DelayedSubmission
@@ -100,9 +101,9 @@ class AutoExecutor(Executor):
         """
         backend, _, argument = name.partition("_")
         if plugins.is_built_in(backend) or (argument and backend in plugins.executor_names()):
-            valid = plugins.executor_class(backend)._valid_parameters()
-            if argument not in valid and argument not in self._typed_parameters():
-                raise NameError(self._unknown_argument(name, backend, argument, sorted(valid)))
+            executor_class = plugins.executor_class(backend)
+            if argument not in self._typed_parameters() and not executor_class._takes_parameter(argument):
+                raise NameError(self._unknown_argument(name, backend, argument))
             return backend, argument
         owners = [
             other for other in plugins.executor_names() if name in plugins.executor_class(other)._valid_parameters()
@@ -114,22 +115,28 @@ class AutoExecutor(Executor):
         warnings.warn(f"Setting '{name}' is deprecated. Use '{owner}_{name}' instead.", stacklevel=4)
         return owner, name
 
-    def _unknown_argument(self, name: str, backend: str, argument: str, valid: list[str]) -> str:
-        hint = parameters.suggestion(name, [f"{backend}_{known}" for known in valid] + list(self._typed_parameters()))
+    def _unknown_argument(self, name: str, backend: str, argument: str) -> str:
+        executor_class = plugins.executor_class(backend)
+        valid, names = executor_class._valid_parameters(), executor_class._parameter_names()
+        hint = parameters.suggestion(
+            name, [f"{backend}_{known}" for known in sorted(names)] + list(self._typed_parameters())
+        )
+        more = f", and {len(names - valid)} more" if names - valid else ""
         return (
             f"Unknown argument '{argument}' for executor '{backend}' in parameter '{name}'.{hint} "
-            f"Valid arguments: {', '.join(valid)}\n{self._reminder()}"
+            f"Valid arguments: {', '.join(sorted(valid))}{more}\n{self._reminder()}"
         )
 
     def _unknown_name(self, name: str) -> str:
         backends = plugins.executor_names()
         known = list(self._typed_parameters())
         for backend in backends:
-            known += [f"{backend}_{argument}" for argument in plugins.executor_class(backend)._valid_parameters()]
+            known += [f"{backend}_{argument}" for argument in plugins.executor_class(backend)._parameter_names()]
         prefix = name.partition("_")[0]
         problem = f"Unknown executor '{prefix}' in parameter '{name}'." if "_" in name else ""
         problem = problem or f"Parameter '{name}' need to be prefixed by an executor name."
-        return f"{problem}{parameters.suggestion(name, known)}\n{self._reminder()}"
+        prefixed = [full for full in known if full.partition("_")[2] == name]
+        return f"{problem}{parameters.suggestion(prefixed[0] if prefixed else name, known)}\n{self._reminder()}"
 
     def _reminder(self) -> str:
         return (
@@ -137,8 +144,8 @@ class AutoExecutor(Executor):
             f"As a reminder, shared/generic (non-prefixed) parameters are: {self._typed_parameters()}."
         )
 
-    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> str:
-        """The script that ``submit`` would send for this call, see the backend's executor."""
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
+        """The script and the command that ``submit`` would send for this call, see the backend's executor."""
         return self._executor.dry_run(fn, *args, **kwargs)
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:

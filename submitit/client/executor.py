@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from submitit.client.dry_run import DryRun
+
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
@@ -94,12 +96,13 @@ class Executor(abc.ABC):
             raise RuntimeError("Executors should never return a base Job class (implementation issue)")
         return jobs
 
-    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> str:
-        """The script that ``submit`` would send for this call. Nothing is sent, and no file is left.
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
+        """The script and the command that ``submit`` would send for this call. Nothing is sent, and no file is left.
 
-        Raises what ``submit`` raises for a call that cannot be pickled or is too large.
+        What names a submission, its files' names, is another one each time. Raises what ``submit`` raises for a call that cannot
+        be pickled or is too large, and ``NotImplementedError`` where the backend cannot tell.
         """
-        raise NotImplementedError(f"{type(self).__name__} makes no scripts")
+        raise NotImplementedError(f"{type(self).__name__} cannot tell what it would send")
 
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
@@ -175,6 +178,19 @@ class Executor(abc.ABC):
     def _valid_parameters(cls) -> set[str]:
         """The names of the backend's own parameters, beside the generic ones."""
         return set()
+
+    @classmethod
+    def _takes_parameter(cls, name: str) -> bool:
+        """Whether the backend has this parameter of its own. It may have more than ``_valid_parameters`` lists.
+
+        Raises ``ValueError`` for one that it knows and refuses.
+        """
+        return name in cls._valid_parameters()
+
+    @classmethod
+    def _parameter_names(cls) -> set[str]:
+        """All names that are known to be parameters of the backend, to find one that was meant."""
+        return cls._valid_parameters()
 
     def _convert_parameters(self, params: dict[str, Any]) -> dict[str, Any]:
         """Generic parameters as the backend names and writes them."""

@@ -266,6 +266,15 @@ class Job(Generic[R]):
         """Send the job what a preemption sends, or with ``timeout`` what a time-out sends first; for trying out a checkpoint."""
         raise NotImplementedError(f"{type(self).__name__} cannot signal its jobs")
 
+    def _array_id(self) -> str | None:
+        """The array that the job belongs to, if one can change how many jobs of it run at once."""
+        return None
+
+    @classmethod
+    def _throttle_array(cls, array_id: str, parallelism: int, jobs: Sequence[Job[Any]]) -> None:
+        """Let so many jobs of an array run at once, 0 for all; ``jobs`` are those of it that the caller knows."""
+        raise NotImplementedError(f"{cls.__name__} has no arrays")
+
     def cancel_at_deletion(self, value: bool = True) -> Job[R]:
         """Cancel the job when this handle is collected; returns the handle."""
         self._cancel_at_deletion = value

@@ -16,6 +16,7 @@ import contextlib
 import os
 import time
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from submitit import commands, environ
@@ -26,8 +27,8 @@ from submitit.storage.paths import JobPaths, Layout, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
     from submitit.client.job import Job, R
     from submitit.storage.submission import DelayedSubmission
@@ -61,21 +62,28 @@ class PicklingExecutor(Executor):
 
     # ------------------------------------------------------------------ the submission
 
-    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> str:
-        """The script that ``submit`` would send for this call; for a backend without scripts, the command of the job.
-
-        The call is pickled as a check. Nothing is sent, and no file is left.
-        """
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
+        """The script and the command that ``submit`` would send. The call is pickled as a check, and the pickle removed."""
         import tempfile
 
+        from submitit.client.dry_run import DryRun
         from submitit.storage import payload
         from submitit.storage.submission import DelayedSubmission
 
+        uid = names.unique_name()
+        script = self._script_path(uid)
         with tempfile.TemporaryDirectory(prefix="submitit-") as scratch:
             call = DelayedSubmission(fn, *args, **kwargs)
             payload.write_payload(os.path.join(scratch, "call.pkl"), [call], max_bytes=self._max_bytes())
-        command = self._submitit_command_str
-        return self._make_submission_file_text(command, names.unique_name()) or f"{command}\n"
+            token = _UID.set(uid)
+            try:
+                text = self._make_submission_file_text(self._submitit_command_str, uid)
+            finally:
+                _UID.reset(token)
+            elsewhere = Path(scratch, script.name)  # a backend may read the script to make the command
+            elsewhere.write_text(text, encoding="utf-8")
+            command = self._make_submission_command(elsewhere)
+        return DryRun(text, [word.replace(str(elsewhere), str(script)) for word in command])
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit each call as a job of its own.
@@ -245,6 +253,11 @@ class PicklingExecutor(Executor):
         """Adjust who may read a new job's folder. Does nothing here."""
 
     # ------------------------------------------------------------------ what hooks are made of
+
+    @staticmethod
+    def _has_payload(uid: str) -> bool:
+        """Whether the submission that ``uid`` names has a payload file. What a subclass sends by itself has none."""
+        return _UID.get() == uid
 
     def _layout(self) -> Layout:
         return layout_of(self.folder)

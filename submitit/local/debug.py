@@ -17,9 +17,11 @@ from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from submitit.client.dry_run import DryRun
+    from submitit.client.executor import P
     from submitit.storage.submission import DelayedSubmission
 
 R = TypeVar("R", covariant=True)
@@ -141,6 +143,12 @@ class DebugExecutor(Executor):
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__(folder)
+
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
+        """Nothing would be sent: no script, and no command."""
+        from submitit.client.dry_run import DryRun
+
+        return DryRun("", [])
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return [DebugJob(self.folder, submission) for submission in delayed_submissions]

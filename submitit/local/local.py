@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from submitit import environ
+from submitit.client.parameters import without_markers
 from submitit.executors import foreign_python
 from submitit.executors.pickling import PicklingExecutor, discard
 from submitit.local.environment import LOCAL_REQUEUE_RETURN_CODE, LocalJobEnvironment
@@ -27,9 +28,12 @@ from submitit.storage import atomic, names
 from submitit.storage.paths import tagless_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from submitit.client.job import Job
+    from submitit.client.dry_run import DryRun
+    from submitit.client.executor import P
+    from submitit.client.job import Job, R
     from submitit.local.protocol import Launch
     from submitit.storage.submission import DelayedSubmission
 
@@ -79,7 +83,8 @@ class LocalExecutor(PicklingExecutor):
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Keep parameters; ``ValueError`` for what this machine cannot give."""
-        if kwargs.get("nodes", 1) > 1:
+        kwargs = without_markers(kwargs)
+        if (kwargs.get("nodes") or 1) > 1:
             raise ValueError("LocalExecutor can use only one node. Use nodes=1")
         merged = {**self.parameters, **kwargs}
         gpus = merged.get("gpus_per_node") or 0
@@ -97,6 +102,16 @@ class LocalExecutor(PicklingExecutor):
         super()._internal_update_parameters(**kwargs)
 
     # ---- submitting
+
+    def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
+        """What each task of the job would run: a command, or lines of shell with it. The call is pickled as a check."""
+        from submitit.client.dry_run import DryRun
+
+        super().dry_run(fn, *args, **kwargs)
+        launch = self._launch(self._submitit_command_str)
+        if launch.shell:
+            return DryRun(launch.command[0], ["bash", "-c", launch.command[0]])
+        return DryRun("", launch.command)
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Queue the calls, all or none: one payload for all, and a job for each."""

@@ -8,5 +8,16 @@ TYPE_CHECKING = False
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
-        ("environment", "job_ids", "limits", "nodelist", "parameters", "queries", "sbatch", "slurm", "watcher"),
+        (
+            "environment",
+            "job_ids",
+            "limits",
+            "nodelist",
+            "options",
+            "parameters",
+            "queries",
+            "sbatch",
+            "slurm",
+            "watcher",
+        ),
     )

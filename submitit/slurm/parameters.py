@@ -1,10 +1,11 @@
 """The parameters of a Slurm job: their names, their checks, and the ``#SBATCH`` lines they become."""
 
 # Annotations are evaluated here: as strings, every field of a NamedTuple would be compiled by itself, which takes
-# longer than all the rest of the import.
+# longer than all the rest of the import. Patterns are compiled when they are first used.
 
+import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 
@@ -94,6 +95,14 @@ EQUIVALENTS: Final = {
     "tasks_per_node": "ntasks_per_node",
 }
 
+#: What only the executor knows, and its default: it gives the script something else instead.
+EXECUTORS_OWN: Final[Mapping[str, Any]] = {"gpus_as_gres": False}
+#: Of several values sbatch makes one, separated by commas.
+LISTS: Final = frozenset(
+    {"dependency", "exclude", "gres", "mail_type", "nodelist", "partition", "qos"}
+    # those of `options`
+    | {"clusters", "export", "gres_flags", "licenses", "profile", "reservation", "resources", "tres_per_task"}
+)
 _SCRIPT_LINES: Final = frozenset({"setup", "teardown"})
 _SWITCHES: Final = frozenset({"stderr_to_stdout", "use_srun"})
 #: They shape the script in another way than by an option of their own name.
@@ -128,18 +137,68 @@ def convert(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def time_limit_min(time: Any) -> float | None:
     """Minutes of a time limit in any of Slurm's forms; ``None`` for none, and for what is no such form.
 
-    ``5``, ``"90"`` and ``"5:30"`` begin with minutes, ``"1:00:00"`` with hours, ``"2-12"`` and ``"2-12:30:00"`` with days
-    (sbatch.1 ``--time``).
+    ``5``, ``"90"`` and ``"5:30"`` begin with minutes, ``"1:00:00"`` with hours, ``"2-12"`` and ``"2-12:30:00"`` with days;
+    Slurm rounds seconds up to a minute (sbatch.1 ``--time``). ``UNLIMITED`` and ``INFINITE`` are infinity.
     """
     if isinstance(time, (int, float)):
         return float(time)
-    days, dash, rest = str(time).rpartition("-")
+    text = str(time)
+    if text.upper() in _NO_LIMIT:
+        return float("inf")
+    days, dash, rest = text.rpartition("-")
     parts = rest.split(":")
-    if len(parts) > 3 or not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()):
+    # Digits of other scripts are none to Slurm.
+    if len(parts) > 3 or not all(map(_is_number, parts)) or (dash and not _is_number(days)):
         return None
-    units = (60, 1, 1 / 60)[0 if dash or len(parts) == 3 else 1 :]
-    minutes = sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
-    return minutes + int(days or 0) * 24 * 60
+    units = (3600, 60, 1)[0 if dash or len(parts) == 3 else 1 :]
+    seconds = sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
+    return float(-(-seconds // 60) + int(days or 0) * 24 * 60)
+
+
+_NO_LIMIT: Final = ("UNLIMITED", "INFINITE")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def check_time(name: str, value: Any) -> None:
+    """Raise ValueError for what Slurm does not read as a time."""
+    # What counts like a whole number is one (numpy's are none of Python's).
+    whole = hasattr(type(value), "__index__") and int(value) >= 0
+    if not whole and (isinstance(value, float) or time_limit_min(value) is None):
+        raise ValueError(
+            f"Parameter {name!r} takes minutes as a whole number, or a text in one of Slurm's forms (90, '90:30', '1:30:00', "
+            f"'1-12', '1-12:30', '1-12:30:00', 'UNLIMITED'), not {value!r}"
+        )
+
+
+def check_memory(name: str, value: Any) -> None:
+    """Raise ValueError for what Slurm does not read as an amount of memory."""
+    whole = hasattr(type(value), "__index__") and int(value) >= 0
+    if not whole and re.fullmatch(r"\s*[0-9]+([KMGT]B?)?", str(value), re.IGNORECASE) is None:
+        raise ValueError(
+            f"Parameter {name!r} takes megabytes as a whole number, or a whole number with a unit ('4G', '4000M', K and T as "
+            f"well), not {value!r}"
+        )
+
+
+_TIMES: Final = ("time",)
+_MEMORIES: Final = ("mem", "mem_per_cpu", "mem_per_gpu")
+
+
+def check_forms(parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError for times and amounts of memory that Slurm does not read, and TypeError for a switch that is neither on nor off.
+
+    ``None`` always passes.
+    """
+    for name in EXECUTORS_OWN:
+        if not isinstance(parameters.get(name), (bool, type(None))):
+            raise TypeError(f"Parameter {name!r} takes True or False, not {parameters[name]!r}")
+    for names, check in ((_TIMES, check_time), (_MEMORIES, check_memory)):
+        for name in names:
+            if parameters.get(name) is not None:
+                check(name, parameters[name])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -154,17 +213,25 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def check_names(
-    names: Iterable[str], valid: Collection[str] = SlurmParameters._fields, defaults: Mapping[str, Any] | None = None
+    names: Iterable[str],
+    valid: Collection[str] = SlurmParameters._fields,
+    defaults: Mapping[str, Any] | None = None,
+    further: Callable[[], Collection[str]] | None = None,
 ) -> None:
-    """Raise ValueError for names that are no parameters: with the nearest one, and every name with its default."""
+    """Raise ValueError for names that are no parameters: with the nearest one, and every name with its default.
+
+    ``further`` gives more names, only one of which may be the nearest.
+    """
     unknown = sorted(set(names) - set(valid))
     if not unknown:
         return
     defaults = SlurmParameters._field_defaults if defaults is None else defaults
-    near = {name: nearest(name, valid) for name in unknown}
+    near = {name: nearest(name, valid if further is None else further()) for name in unknown}
     lines = [f"Unavailable parameter(s): {unknown}"]
     lines += [f"Did you mean {found!r} instead of {name!r}?" for name, found in near.items() if found]
     lines += ["Valid parameters are:", *(f"  - {name} (default: {defaults.get(name)!r})" for name in sorted(valid))]
+    if further is not None:
+        lines.append("and every other long option of sbatch, with _ for -")
     raise ValueError("\n".join(lines))
 
 
@@ -183,9 +250,17 @@ def check_values(parameters: Mapping[str, Any]) -> None:
             if not hasattr(value, "items"):
                 raise TypeError(f"Parameter {name!r} takes a dict of options, not {value!r}")
             for option, setting in value.items():
-                _check_line(f"{name}[{option!r}]", f"{option}{setting}")
+                check_line(f"{name}[{option!r}]", f"{option}{setting}")
         elif name not in _SWITCHES:
             _check_scalar(name, value)
+
+
+def joined(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, with lists as the texts that sbatch takes: ``["END", "FAIL"]`` is ``"END,FAIL"``, an empty one nothing."""
+    return {
+        name: ",".join(map(str, value)) or None if name in LISTS and isinstance(value, (list, tuple)) else value
+        for name, value in parameters.items()
+    }
 
 
 def _check_list(name: str, value: Any) -> None:
@@ -201,18 +276,61 @@ def _check_scalar(name: str, value: Any) -> None:
         if name != "exclusive":
             raise TypeError(f"Parameter {name!r} takes a value, not {value!r}")
         return
-    # Numbers of numpy and paths are as good as those of Python.
-    if not isinstance(value, (str, int, float)) and not any(
-        hasattr(type(value), method) for method in ("__index__", "__float__", "__fspath__")
-    ):
+    if not is_scalar(value):
         hint = " (several are one string, separated by commas)" if isinstance(value, (list, tuple, set)) else ""
         raise TypeError(f"Parameter {name!r} takes a string or a number, not {value!r}{hint}")
-    _check_line(name, str(value))
+    check_line(name, str(value))
 
 
-def _check_line(name: str, text: str) -> None:
+def is_scalar(value: Any) -> bool:
+    """Whether a value is a string, a number or a path. Those of numpy are as good as those of Python."""
+    return isinstance(value, (str, int, float)) or any(
+        hasattr(type(value), method) for method in ("__index__", "__float__", "__fspath__")
+    )
+
+
+def check_line(name: str, text: str) -> None:
+    """Raise ValueError for a text that would make more than one line of the script."""
     if any(character in text for character in "\n\r\0"):
         raise ValueError(f"Parameter {name!r} has to be one line, not {text!r}")
+
+
+def num_tasks(parameters: Mapping[str, Any]) -> int:
+    """How many tasks a job with these parameters has.
+
+    Raises ValueError where that is not known before the job starts: each task has a result, and all of them are waited for.
+    """
+    if not parameters.get("use_srun", True):
+        return 1
+    if parameters.get("ntasks") is not None:
+        return int(parameters["ntasks"])
+    for name in ("nodes", "ntasks_per_node", "ntasks_per_gpu"):
+        value = parameters.get(name)
+        whole = hasattr(type(value), "__index__") or str(value).strip().isdecimal()
+        if value is not None and (name == "ntasks_per_gpu" or not whole):
+            raise ValueError(
+                f"With {name}={value!r} it is not known how many tasks the job will have: give ntasks as well "
+                "(slurm_ntasks in an AutoExecutor)"
+            )
+    return int(parameters.get("nodes") or 1) * max(1, int(parameters.get("ntasks_per_node") or 1))
+
+
+def gpus_as_gres(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with the GPUs of a node among ``gres``: ``"v100:2"`` is ``"gpu:v100:2"``, ``0`` is nothing.
+
+    Raises ValueError where ``gres`` asks for GPUs already.
+    """
+    changed = dict(parameters)
+    number = changed.pop("num_gpus", None)  # which wins, as ever
+    per_node = changed.pop("gpus_per_node", None) if number is None else number
+    changed.pop("gpus_per_node", None)
+    if per_node is None or str(per_node) in ("", "0"):
+        return changed
+    others = [item for item in str(changed.get("gres") or "").split(",") if item]
+    if any(re.split("[:=/]", item.removeprefix("gres/"))[0] == "gpu" for item in others):
+        raise ValueError(f"GPUs are asked for twice: gpus_per_node={per_node!r} and gres={changed['gres']!r}")
+    changed["gres"] = ",".join([*others, *(f"gpu:{item}" for item in str(per_node).split(","))])
+    return changed
 
 
 def resolve(parameters: SlurmParameters, stacklevel: int = 2) -> SlurmParameters:
@@ -271,9 +389,9 @@ def directive(name: str, value: Any) -> str:
     """
     option = _option(name)
     if value is True:
-        _check_line(name, option)
+        check_line(name, option)
         return f"#SBATCH --{option}"
-    _check_line(name, f"{option}={value}")
+    check_line(name, f"{option}={value}")
     # A value of safe characters stays bare; the others were quoted for a shell, which leaves a backslash alone.
     quoted = shlex.quote(str(value)).replace("\\", "\\\\")
     return f"#SBATCH --{option}={quoted}"

@@ -552,6 +552,15 @@ def throttle_command(array_id: str, parallelism: int) -> list[str]:
     return update_command(array_id, ArrayTaskThrottle=str(parallelism))
 
 
+def throttle_refusal(output: str) -> str:
+    """What is left of the words of a ``throttle_command`` that failed, less those on elements that have ended.
+
+    It fails where there is one of these, and changes the others all the same (22.05).
+    """
+    lines = (line.strip() for line in output.splitlines())
+    return "\n".join(line for line in lines if line and not line.endswith(("Job has already finished", ": No error")))
+
+
 def update_command(job_id: str, **settings: str) -> list[str]:
     """Change a job that has not started: ``MinMemoryNode="400"`` (megabytes), ``TimeLimit``, ``Dependency``, … (scontrol.1)."""
     return ["scontrol", "update", f"jobid={job_id}", *(f"{name}={value}" for name, value in settings.items())]

@@ -102,7 +102,10 @@ def make(
         '  if [ ! -s "$submitit_log" ]; then rm -f "$submitit_log"; fi',
         "}",
     ]
-    lines += ["trap 'submitit_end $?' EXIT", "submitit_trap", *_make_folder(folder)]
+    lines += ["trap 'submitit_end $?' EXIT", "submitit_trap"]
+    # srun would keep from the ranks what --export, or SBATCH_EXPORT, kept from this script, and this script's own variables
+    # too (sbatch.1 --export=NONE).
+    lines += ["export SLURM_EXPORT_ENV=ALL", *_make_folder(folder)]
     if setup is not None:
         lines += ["", "# setup", *setup]
     lines += ["", "# command", _EXECUTOR]

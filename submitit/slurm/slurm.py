@@ -30,7 +30,7 @@ from submitit.storage import events, journal, names, paths, payload
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from submitit.client.parameters import EquivalenceDict
@@ -98,6 +98,23 @@ class SlurmJob(Job[R]):
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
 
+    def _array_id(self) -> str | None:
+        array_id, _, index = self.job_id.partition("_")
+        return array_id if index.isdecimal() else None
+
+    @classmethod
+    def _throttle_array(cls, array_id: str, parallelism: int, jobs: Sequence[Job[Any]]) -> None:
+        """Tell slurmctld. ``RuntimeError`` if it refuses, but not where jobs have ended meanwhile."""
+        try:
+            commands.query(queries.throttle_command(array_id, parallelism), queries.environment(os.environ))
+        except Exception as error:
+            if not hasattr(error, "returncode"):  # scontrol did not answer
+                raise
+            words = queries.throttle_refusal(f"{_text_of(error, 'output')}\n{_text_of(error, 'stderr')}")
+            if not words or (queries.is_unknown_job(words) and all(job.done() for job in jobs)):
+                return
+            raise RuntimeError(f"Slurm did not throttle array {array_id}: {words}") from error
+
     def _interrupt(self, timeout: bool = False) -> None:
         """Send what a preemption sends (SIGTERM, then the user signal), or with ``timeout`` what a time-out sends first.
 
@@ -154,18 +171,44 @@ class SlurmExecutor(PicklingExecutor):
     def _valid_parameters(cls) -> set[str]:
         return set(_get_default_parameters())
 
+    @classmethod
+    def _takes_parameter(cls, name: str) -> bool:
+        """Every long option of sbatch is a parameter; ``ValueError`` for one that is refused, with the reason."""
+        return name in cls._valid_parameters() or name in parameters_.EXECUTORS_OWN or _is_option(name)
+
+    @classmethod
+    def _parameter_names(cls) -> set[str]:
+        from submitit.slurm import options
+
+        names = cls._valid_parameters() | set(parameters_.EXECUTORS_OWN)
+        return names | set(options.OPTIONS) - set(options.REFUSED) | _options_of_sbatch()
+
     def _convert_parameters(self, params: dict[str, Any]) -> dict[str, Any]:
         return parameters_.convert(params)
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Check names and values, and keep them. Raises ``ValueError`` for an unknown name, with all that are known."""
-        defaults = _get_default_parameters()
-        kwargs = without_markers(kwargs)
+        defaults = {**_get_default_parameters(), **parameters_.EXECUTORS_OWN}
+        kwargs = parameters_.joined(without_markers(kwargs))
         if "mem" not in kwargs and "mem_gb" in kwargs:
             kwargs["mem"] = kwargs.pop("mem_gb")
-        parameters_.check_names(kwargs, defaults, defaults)
+        if further := {name: value for name, value in kwargs.items() if name not in defaults}:
+            kwargs.update(self._check_options(further, defaults))
         parameters_.check_values(kwargs)
+        parameters_.check_forms(kwargs)
         super()._internal_update_parameters(**kwargs)
+
+    def _check_options(self, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+        """Check what is to be an option of sbatch; return what it unsets."""
+        from submitit.slurm import options
+
+        # They reach the script by additional_parameters: a function that took its place may have none.
+        carried = "additional_parameters" in defaults
+        unknown = [name for name in given if not carried or not _is_option(name)]
+        parameters_.check_names(unknown, defaults, defaults, further=self._parameter_names)
+        for name, value in given.items():
+            options.check(name, value)
+        return options.replaced(given)
 
     # ---- submitting
 
@@ -216,29 +259,48 @@ class SlurmExecutor(PicklingExecutor):
         JobPaths(folder, job_id=job_id).move_temporary_file(self._script_path(uid), "submission_file")
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
-        text = _make_sbatch_string(command=command, folder=self.folder, **self.parameters)
+        text = _make_sbatch_string(command=command, folder=self.folder, **self._script_parameters())
         if self.python != shlex.quote(sys.executable):
             text = sbatch.with_python_check(text, self.python)
-        file = self._payload_path(uid)
-        if not file.exists():
+        if not self._has_payload(uid):
             return text  # a subclass sends by itself, and its job waits for the pickle
+        file = self._payload_path(uid)
         exports = {
             "SUBMITIT_PAYLOAD": sbatch.payload_word(payload.reference(file, 0), array="map_count" in self.parameters),
             "SUBMITIT_EVENTS": shlex.quote(self._events_path()),
         }
+        if "SUBMITIT_PREEMPT_SIGNAL" in os.environ:  # --export may keep it from the job, whose script uses it
+            exports["SUBMITIT_PREEMPT_SIGNAL"] = shlex.quote(SlurmJobEnvironment.USR_SIG)
         if import_path := environ.import_path():
             exports["SUBMITIT_IMPORT_PATH"] = shlex.quote(import_path)
         return sbatch.with_exports(text, exports)
 
+    def _script_parameters(self) -> dict[str, Any]:
+        """The parameters as ``_make_sbatch_string`` takes them, or whatever function of 1.x's signature is in its place."""
+        given = dict(self.parameters)
+        if type(self)._num_tasks is SlurmExecutor._num_tasks:
+            parameters_.num_tasks(given)  # raises now what it would raise when the job is in the queue
+        for name in parameters_.EXECUTORS_OWN:
+            given.pop(name, None)
+        if self.parameters.get("gpus_as_gres"):
+            given = parameters_.gpus_as_gres(given)
+        known = {*_get_default_parameters(), "map_count"}
+        further = {name: given.pop(name) for name in list(given) if name not in known and _is_option(name)}
+        if further:
+            from submitit.slurm import options
+
+            additional = given.get("additional_parameters") or {}
+            given["additional_parameters"] = {**options.rendered(further), **additional}
+        return given
+
     def _timeout_min(self) -> float:
         time_limit = self.parameters.get("time", _get_default_parameters().get("time"))
+        time_limit = (self.parameters.get("additional_parameters") or {}).get("time", time_limit)
         minutes = parameters_.time_limit_min(time_limit)
         return self._unlimited_min if minutes is None else minutes
 
     def _num_tasks(self) -> int:
-        nodes = int(self.parameters.get("nodes", 1) or 1)
-        tasks_per_node = int(self.parameters.get("ntasks_per_node", 1) or 1)
-        return nodes * max(1, tasks_per_node) if self.parameters.get("use_srun", True) else 1
+        return parameters_.num_tasks(self.parameters)
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         return ["sbatch", str(submission_file_path)]
@@ -246,6 +308,31 @@ class SlurmExecutor(PicklingExecutor):
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
         return queries.parse_sbatch(string).job_id
+
+
+def _is_option(name: str) -> bool:
+    """Whether a parameter is an option of sbatch; ``ValueError`` for one that cannot be. sbatch is asked if the table has none."""
+    from submitit.slurm import options
+
+    if (reason := options.reason_against(name)) is not None:
+        raise ValueError(reason)
+    return name in options.OPTIONS or name in _options_of_sbatch()
+
+
+def _text_of(error: Exception, stream: str) -> str:
+    text: str | bytes = getattr(error, stream, None) or ""
+    return text if isinstance(text, str) else text.decode("utf-8", errors="replace")
+
+
+@functools.cache
+def _options_of_sbatch() -> frozenset[str]:
+    """The options that the sbatch of this machine names; none where it cannot be asked."""
+    from submitit.slurm import options
+
+    try:
+        return options.read_help(commands.query(["sbatch", "--help"])) - set(options.REFUSED)
+    except Exception:  # noqa: BLE001 - no sbatch, no configuration, what stands in for it
+        return frozenset()
 
 
 @functools.cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -298,10 +300,21 @@ def test_conversion_goes_through_the_hooks(tmp_path: Path, monkeypatch: pytest.M
 def test_a_dry_run_is_the_backends(tmp_path: Path) -> None:
     slurm, local, debug = (AutoExecutor(tmp_path, cluster=name) for name in ("slurm", "local", "debug"))
     slurm.update_parameters(slurm_partition="dev")
-    assert "#SBATCH --partition=dev\n" in slurm.dry_run(len, [1])
-    assert local.dry_run(len, [1]).endswith(f"-m submitit.core._submit {tmp_path}\n")
-    with pytest.raises(NotImplementedError, match="DebugExecutor makes no scripts"):
-        debug.dry_run(len, [1])
+    sent = slurm.dry_run(len, [1])
+    assert "#SBATCH --partition=dev\n" in sent.script
+    assert sent.command[0] == "sbatch"
+    assert str(sent) == f"$ {shlex.join(sent.command)}\n{sent.script}"
+    command = [sys.executable, "-u", "-m", "submitit.core._submit", str(tmp_path)]
+    assert local.dry_run(len, [1]) == ("", command)
+    assert str(local.dry_run(len, [1])) == f"$ {shlex.join(command)}"
+    local.update_parameters(local_setup=["export A=1"])
+    script, words = local.dry_run(len, [1])
+    assert script == f"export A=1\nexec {shlex.join(command)}"
+    assert words == ["bash", "-c", script]
+    assert str(local.dry_run(len, [1])) == f"$ {shlex.join(words)}"
+    assert debug.dry_run(len, [1]) == ("", [])
+    assert "in this process" in str(debug.dry_run(len, [1]))
+    assert {path.name for path in tmp_path.iterdir()} == {"bin", "cwd"}  # which were there before
 
 
 def test_register_dev_folders_does_nothing(tmp_path: Path) -> None:

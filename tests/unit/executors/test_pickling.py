@@ -173,10 +173,12 @@ def test_a_submission_inside_a_job_does_not_hand_that_job_on(
 
 
 def test_a_dry_run_shows_the_script_and_does_nothing(executor: ScriptExecutor, tmp_path: Path) -> None:
-    text = executor.dry_run(calls.add, 1, b=2)
-    assert text.startswith("#!/bin/sh\n")
-    assert text.endswith(f"{executor._submitit_command_str}\n")
-    assert executor.scripts == []
+    script, command = executor.dry_run(calls.add, 1, b=2)
+    assert script.startswith("#!/bin/sh\n")
+    assert script.endswith(f"{executor._submitit_command_str}\n")
+    assert command[:-1] == ["sh", "-c", executor.scheduler, "scheduler"]
+    assert Path(command[-1]).parent == tmp_path / "jobs"
+    assert executor.scripts == [script]  # was there to be read when the command was made
     assert files_below(tmp_path) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -275,13 +276,21 @@ def test_any_parameters_pass_or_are_refused(values: dict[str, Any]) -> None:
     [
         (5, 5),
         ("90", 90),
-        ("5:30", 5.5),
+        ("5:30", 6),
+        ("5:00", 5),
+        ("0:01", 1),
+        ("0-0:1:1", 2),
+        ("1-02:00:59", 26 * 60 + 1),
+        ("UNLIMITED", math.inf),
         ("1:00:00", 60),
         ("00:10:00", 10),
         ("2-12", 60 * 60),
         ("2-12:30", 60 * 60 + 30),
         ("1-02:00:00", 26 * 60),
-        ("infinite", None),
+        ("infinite", math.inf),
+        ("\u0663", None),
+        ("", None),
+        ("1-", None),
         ("1:2:3:4", None),
         ("x-1", None),
         (None, None),

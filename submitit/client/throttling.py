@@ -1,0 +1,35 @@
+"""Changing how many jobs of an array run at once, while they do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from submitit.client.job import Job
+
+
+def throttle(jobs: Iterable[Job[Any]], parallelism: int) -> None:
+    """Let at most ``parallelism`` jobs of each array that these jobs belong to run at once; 0 lifts the limit.
+
+    The limit is the whole array's, whichever of its jobs are given; jobs of several arrays set it for each of them. Jobs that run
+    go on. Raises ``ValueError``, before anything is changed, for a job that is in no array of a backend which can do this, and
+    for a negative number, and ``RuntimeError`` with the scheduler's words if it refuses.
+    """
+    if isinstance(parallelism, bool) or not hasattr(type(parallelism), "__index__"):
+        raise TypeError(f"throttle(jobs, parallelism) takes a whole number of jobs, not {parallelism!r}")
+    number = int(parallelism)
+    if number < 0:
+        raise ValueError(f"throttle(jobs, parallelism) takes 0 (no limit) or more jobs, not {number}")
+    arrays: dict[tuple[type[Job[Any]], str], list[Job[Any]]] = {}
+    for job in jobs:
+        array_id = job._array_id()
+        if array_id is None:
+            raise ValueError(
+                f"Job {job.job_id} ({type(job).__name__}) is in no array whose parallelism can be changed: "
+                "throttle takes what map_array, submit_array or a batch returned on Slurm"
+            )
+        arrays.setdefault((type(job), array_id), []).append(job)
+    for (job_class, array_id), elements in arrays.items():
+        job_class._throttle_array(array_id, number, elements)
