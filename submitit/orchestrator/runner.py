@@ -50,7 +50,10 @@ def process_job(folder: str | os.PathLike[str]) -> None:
     start = time.time()
     os.environ["SUBMITIT_FOLDER"] = str(folder)
     env = JobEnvironment()
-    log.say("INFO", f"Starting with {env}")
+    attempt = env._attempt + 1
+    log.say("INFO", f"Starting with {env}{f', attempt {attempt}' if attempt > 1 else ''}")
+    if attempt > 1:  # in the errors as well, which go on where the earlier attempt's ended
+        log.say("WARNING", f"Attempt {attempt} of job {env.job_id} begins: what stands above is of earlier ones")
     paths = env.paths
     os.makedirs(os.path.dirname(paths.locate("result_pickle")), exist_ok=True)
     if _results_stand(env, paths):

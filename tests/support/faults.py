@@ -128,6 +128,27 @@ def submit_and_wait(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return outer, executor.submit(describe_allocation).result()
 
 
+def submit_from_here(folder: str, use_srun: bool) -> dict[str, Any]:
+    """Submit a job and an array, as anybody would, from wherever this runs; return what they and this job know of themselves."""
+    import submitit
+
+    executor = submitit.AutoExecutor(f"{folder}/{my_rank()}/%j", cluster="slurm")
+    executor.update_parameters(timeout_min=10, slurm_use_srun=use_srun)
+    single = executor.submit(describe_allocation)
+    elements = executor.map_array(restarts_and, [1, 2])
+    return {
+        "outer": describe_allocation(),
+        "single": single.result(),
+        "elements": [job.result() for job in elements],
+        "ids": [single.job_id, *(job.job_id for job in elements)],
+    }
+
+
+def restarts_and(number: int) -> tuple[int, int, str | None]:
+    """How many times the job was started before, the number, and the index in the array."""
+    return restarts(), number, os.environ.get("SLURM_ARRAY_TASK_ID")
+
+
 class Saving:
     """Checkpointable: waits in each attempt but the last; ``directory`` gets a file an attempt, with the process's number."""
 
