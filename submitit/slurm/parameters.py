@@ -48,8 +48,8 @@ class SlurmParameters(NamedTuple):
     """Memory for each GPU."""
     mem_per_cpu: int | str | None = None
     """Memory for each CPU."""
-    signal_delay_s: int = 90
-    """How many seconds before the time limit the job is warned; Slurm may do so up to 60 s earlier."""
+    signal_delay_s: int | None = 90
+    """How many seconds before the time limit the job is warned; Slurm may do so up to 60 s earlier. ``None``: Slurm's 60."""
     comment: str | None = None
     """Free text, shown by ``squeue -o %k``."""
     constraint: str | None = None
@@ -70,8 +70,8 @@ class SlurmParameters(NamedTuple):
     """What the job waits for, such as ``"afterok:12"``."""
     exclusive: bool | str | None = None
     """Whether no other job may use the nodes; ``"user"`` and ``"mcs"`` share them with those of the same user or label."""
-    array_parallelism: int = 256
-    """How many elements of an array may run at once."""
+    array_parallelism: int | None = 256
+    """How many elements of an array may run at once; ``None`` is no limit."""
     wckey: str | None = "submitit"
     """Label for accounting (sbatch.1 ``--wckey``)."""
     stderr_to_stdout: bool = False
@@ -104,7 +104,7 @@ LISTS: Final = frozenset(
     | {"clusters", "export", "gres_flags", "licenses", "profile", "reservation", "resources", "tres_per_task"}
 )
 _SCRIPT_LINES: Final = frozenset({"setup", "teardown"})
-_SWITCHES: Final = frozenset({"stderr_to_stdout", "use_srun"})
+SWITCHES: Final = frozenset({"stderr_to_stdout", "use_srun"})
 #: They shape the script in another way than by an option of their own name.
 _NO_OPTION: Final = frozenset(
     {
@@ -114,7 +114,7 @@ _NO_OPTION: Final = frozenset(
         "additional_parameters",
         "srun_args",
         *_SCRIPT_LINES,
-        *_SWITCHES,
+        *SWITCHES,
     }
 )
 
@@ -165,8 +165,11 @@ def _is_number(text: str) -> bool:
 def check_time(name: str, value: Any) -> None:
     """Raise ValueError for what Slurm does not read as a time."""
     # What counts like a whole number is one (numpy's are none of Python's).
-    whole = hasattr(type(value), "__index__") and int(value) >= 0
-    if not whole and (isinstance(value, float) or time_limit_min(value) is None):
+    if hasattr(type(value), "__index__"):
+        right = int(value) >= 0
+    else:
+        right = not isinstance(value, float) and time_limit_min(value) is not None
+    if not right:
         raise ValueError(
             f"Parameter {name!r} takes minutes as a whole number, or a text in one of Slurm's forms (90, '90:30', '1:30:00', "
             f"'1-12', '1-12:30', '1-12:30:00', 'UNLIMITED'), not {value!r}"
@@ -251,7 +254,7 @@ def check_values(parameters: Mapping[str, Any]) -> None:
                 raise TypeError(f"Parameter {name!r} takes a dict of options, not {value!r}")
             for option, setting in value.items():
                 check_line(f"{name}[{option!r}]", f"{option}{setting}")
-        elif name not in _SWITCHES:
+        elif name not in SWITCHES:
             _check_scalar(name, value)
 
 
@@ -300,7 +303,7 @@ def num_tasks(parameters: Mapping[str, Any]) -> int:
 
     Raises ValueError where that is not known before the job starts: each task has a result, and all of them are waited for.
     """
-    if not parameters.get("use_srun", True):
+    if parameters.get("use_srun") not in (None, True):
         return 1
     if parameters.get("ntasks") is not None:
         return int(parameters["ntasks"])
@@ -347,11 +350,11 @@ def resolve(parameters: SlurmParameters, stacklevel: int = 2) -> SlurmParameters
     return parameters
 
 
-def array(count: int, parallelism: int) -> str:
-    """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once."""
+def array(count: int, parallelism: int | None) -> str:
+    """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once; ``None``: all."""
     if count < 1:
         raise ValueError(f"An array has at least one element, not {count}")
-    return f"0-{count - 1}%{min(count, parallelism)}"
+    return f"0-{count - 1}" if parallelism is None else f"0-{count - 1}%{min(count, parallelism)}"
 
 
 def flags(parameters: SlurmParameters, *, signal: str, map_count: int | None = None) -> dict[str, Any]:

@@ -62,9 +62,9 @@ submitit_rank() {{
 """
 
 
-def signal_option(name: str, delay_s: int, *, batch_shell: bool) -> str:
-    """The value of ``--signal``. Without srun only the batch shell is there to be told (sbatch.1, ``B:``)."""
-    return f"{'B:' if batch_shell else ''}{name}@{delay_s}"
+def signal_option(name: str, delay_s: int | None, *, batch_shell: bool) -> str:
+    """The value of ``--signal``, with Slurm's own delay where there is no other. Without srun only the batch shell is there to be told (sbatch.1, ``B:``)."""
+    return f"{'B:' if batch_shell else ''}{name}{'' if delay_s is None else f'@{delay_s}'}"
 
 
 def make(

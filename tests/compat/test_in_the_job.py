@@ -116,6 +116,17 @@ def test_what_a_job_prints(folder: Path, env: dict[str, str]) -> None:
     assert ended.stderr == ""
 
 
+def test_what_a_later_attempt_prints(folder: Path, env: dict[str, str]) -> None:
+    """1.x's words first, so that who looks for them finds them."""
+    queue(folder, "12", calls.add, 1, 2)
+    ended = run(folder, env, SUBMITIT_EXECUTOR="slurm", SLURM_JOB_ID="12", SLURM_RESTART_COUNT="2")
+    host = os.uname().nodename
+    starting = f"Starting with JobEnvironment(job_id=12, hostname={host}, local_rank=0(1), node=0(1), global_rank=0(1))"
+    assert ended.stdout.splitlines()[0].endswith(f" - {starting}, attempt 3")
+    (line,) = ended.stderr.splitlines()
+    assert line.endswith("Attempt 3 of job 12 begins: what stands above is of earlier ones")
+
+
 def test_what_a_failing_job_prints(folder: Path, env: dict[str, str]) -> None:
     queue(folder, "12", calls.fail, "as asked")
     ended = run(folder, env, SUBMITIT_EXECUTOR="slurm", SLURM_JOB_ID="12")

@@ -35,6 +35,12 @@ def executors(executor: submitit.AutoExecutor) -> None:
     with executor.batch(allow_implicit_submissions=True):
         print(job, value, values, text, jobs, others)
     executor.update_parameters(timeout_min=3, slurm_partition="x", slurm_wckey=submitit.UNSET)
+    script: str = executor.dry_run(add, 1, b=2).script
+    command: list[str] = submitit.LocalExecutor("x").dry_run(add, 1).command
+    executor.dry_run(add, "1")  # type: ignore[arg-type]
+    submitit.throttle(jobs, 3)
+    submitit.throttle(jobs, "3")  # type: ignore[arg-type]
+    print(script, command)
     executor.no_such_method()  # type: ignore[attr-defined]
 
 

@@ -71,6 +71,7 @@ executor.update_parameters(timeout_min=3, name="x", cpus_per_task=1)
     assert "logging" not in modules
     assert [name for name in own(modules) if ".slurm" in name or ".core" in name or ".helpers" in name] == []
     assert "submitit.local.debug" not in modules
+    assert modules.isdisjoint({"submitit.client.dry_run", "submitit.client.throttling"})
     assert "submitit.storage.payload" not in modules
 
 

@@ -317,6 +317,31 @@ def test_a_dry_run_is_the_backends(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"bin", "cwd"}  # which were there before
 
 
+@pytest.mark.parametrize("cluster", ["slurm", "local", "debug"])
+def test_every_parameter_can_be_unset(tmp_path: Path, cluster: str) -> None:
+    executor = AutoExecutor(tmp_path, cluster=cluster)
+    executor.update_parameters(timeout_min=3, mem_gb=2, name="x", nodes=1, local_visible_gpus=[1], slurm_hold=True)
+    prefixed = {
+        f"{backend}_{name}"
+        for backend in ("slurm", "local")
+        for name in plugins.executor_class(backend)._valid_parameters()
+    }
+    names = {*executor._typed_parameters(), *prefixed, "slurm_hold", "slurm_requeue", "slurm_gpus_as_gres"}
+    executor.update_parameters(**dict.fromkeys(names, submitit.UNSET))
+    assert set(executor._executor.parameters.values()) <= {None}
+    executor.update_parameters(timeout_min=4, **dict.fromkeys(names - {"timeout_min", "slurm_time"}))
+    assert set(executor._executor.parameters.values()) == {None, 4}
+    if cluster == "slurm":
+        lines = executor.dry_run(len, [1]).script.splitlines()
+        options = [line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")]
+        assert {line for line in options if not line.startswith("output=")} == {
+            "open-mode=append",
+            "signal=USR2",
+            "time=4",
+        }
+        assert any(line.startswith("srun ") for line in lines)
+
+
 def test_register_dev_folders_does_nothing(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="^Ignoring dev folder registration"):
         AutoExecutor(tmp_path, cluster="local").register_dev_folders([tmp_path])

@@ -21,6 +21,7 @@ def test_there_is_one_unset() -> None:
         assert pickle.loads(pickle.dumps(UNSET, protocol)) is UNSET
     assert cloudpickle.loads(cloudpickle.dumps(UNSET)) is UNSET
     assert copy.deepcopy(UNSET) is UNSET
+    assert copy.copy({"time": UNSET})["time"] is copy.copy(UNSET) is UNSET
     assert repr(UNSET) == "UNSET"
     assert not UNSET
 

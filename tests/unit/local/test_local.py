@@ -73,6 +73,15 @@ def test_what_this_machine_cannot_give(executor: LocalExecutor, parameters: dict
     assert executor.parameters == {}
 
 
+def test_anything_can_be_unset(executor: LocalExecutor, tmp_path: Path) -> None:
+    names = ("nodes", "timeout_min", "tasks_per_node", "cpus_per_task", "gpus_per_node", "visible_gpus", "max_cpus", "array_parallelism", "setup", "stderr_to_stdout", "signal_delay_s", "mem_gb", "name")  # fmt: skip
+    executor.update_parameters(nodes=1, gpus_per_node=1, visible_gpus=[3], tasks_per_node=2, max_cpus=3, setup=["a"])
+    executor.update_parameters(**dict.fromkeys(names, submitit.UNSET))
+    unset, fresh = launch(executor), launch(LocalExecutor(tmp_path / "a b"))
+    assert unset.timeout_s > 10**8
+    assert unset._replace(timeout_s=0) == fresh._replace(timeout_s=0)
+
+
 def test_gpus_are_checked_against_what_was_visible_before(executor: LocalExecutor) -> None:
     executor.update_parameters(visible_gpus=(0, 1))
     with pytest.raises(ValueError, match="3 gpus requested"):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import submitit
-from submitit.slurm import slurm
+from submitit import commands
+from submitit.slurm import queries, slurm
 from support import calls
 
 UNSET = submitit.UNSET
@@ -118,6 +119,20 @@ def test_on_the_backends_executor_they_have_their_own_names(tmp_path: Path) -> N
     executor.update_parameters(hold=True, reservation="r", wckey=UNSET, mail_type=["END"])
     assert further(executor) == {"hold": True, "reservation": "r", "mail-type": "END"}
     assert "wckey" not in lines(executor)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"mem_gb": 2}, "2GB"), ({"mem_gb": 3.5}, "3584MB"), ({"mem": 4000}, "4000"), ({"mem_gb": 2, "mem": "3G"}, "3G")],
+)
+def test_gigabytes_are_not_megabytes(tmp_path: Path, given: dict[str, Any], expected: str) -> None:
+    executor = submitit.SlurmExecutor(tmp_path)
+    if "mem" in given and "mem_gb" in given:
+        with pytest.raises(ValueError, match=r"Unavailable parameter\(s\): \['mem_gb'\]"):
+            executor.update_parameters(**given)
+        return
+    executor.update_parameters(**given)
+    assert further(executor) == {"mem": expected}
 
 
 def test_sbatch_is_asked_once_and_only_about_names_that_nobody_knows(
@@ -242,6 +257,7 @@ def test_a_function_that_passes_nothing_on_takes_no_further_options(
         ({}, 1),
         ({"nodes": 2, "tasks_per_node": 3}, 6),
         ({"nodes": 2, "slurm_use_srun": False}, 1),
+        ({"nodes": 2, "slurm_use_srun": UNSET}, 2),
         ({"slurm_ntasks": 5}, 5),
         ({"slurm_ntasks": "5", "nodes": 2, "tasks_per_node": 3}, 5),
         ({"slurm_nodes": "2-4", "slurm_ntasks": 4}, 4),
@@ -324,6 +340,42 @@ def test_whether_gpus_are_gres_is_yes_or_no(executor: submitit.AutoExecutor) -> 
 def test_the_job_knows_its_limit(executor: submitit.AutoExecutor, given: dict[str, Any], minutes: float) -> None:
     executor.update_parameters(**given)
     assert executor._executor._timeout_min() == minutes  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- throttling
+
+
+def test_throttle_asks_for_each_array_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[str]] = []
+    monkeypatch.setattr(commands, "query", lambda command, env: sent.append(list(command)))
+    jobs: list[submitit.Job[Any]] = [submitit.SlurmJob(tmp_path, job_id) for job_id in ("12_0", "12_7", "13_1", "12_2")]
+    submitit.throttle(jobs, np.int64(3))
+    submitit.throttle(iter(jobs[2:3]), 0)
+    submitit.throttle([], 1)
+    assert sent == [
+        ["scontrol", "update", f"jobid={job}", f"ArrayTaskThrottle={n}"] for job, n in ((12, 3), (13, 3), (13, 0))
+    ]
+
+
+@pytest.mark.parametrize(("number", "error"), [(-1, ValueError), (True, TypeError), ("2", TypeError), (2.5, TypeError), (None, TypeError)])  # fmt: skip
+def test_throttle_takes_a_number(tmp_path: Path, number: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="throttle"):
+        submitit.throttle([submitit.SlurmJob(tmp_path, "12_0")], number)
+
+
+def test_throttle_takes_elements_of_arrays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "query", lambda command, env: pytest.fail("nothing is to be changed"))
+    element: submitit.Job[Any] = submitit.SlurmJob(tmp_path, "12_0")
+    others: list[submitit.Job[Any]] = [submitit.SlurmJob(tmp_path, "13"), submitit.LocalJob(tmp_path, "14")]
+    for job in [*others, submitit.DebugExecutor(tmp_path).submit(len, [1])]:
+        with pytest.raises(ValueError, match=f"Job {job.job_id} .{type(job).__name__}. is in no array"):
+            submitit.throttle([element, job], 1)
+
+
+def test_what_slurm_says_of_ended_elements_is_no_refusal() -> None:
+    ended = "25_0-1: Job has already finished\n25_2: No error\n"
+    assert queries.throttle_refusal(ended) == ""
+    assert queries.throttle_refusal(f"{ended}slurm_update error: no\n") == "slurm_update error: no"
 
 
 # ---------------------------------------------------------------- dry runs

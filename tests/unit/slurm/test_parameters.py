@@ -137,6 +137,56 @@ def test_old_and_useless_parameters_warn() -> None:
     assert lines(cpus_per_gpu=2, gpus_per_task=1)[0] == "#SBATCH --cpus-per-gpu=2"
 
 
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 1000))
+def test_every_form_of_a_time_is_read(hours: int, minutes: int, seconds: int, days: int) -> None:
+    rounded = -(-seconds // 60)
+    forms = {
+        f"{minutes}": minutes,
+        f"{minutes}:{seconds}": minutes + rounded,
+        f"{hours}:{minutes}:{seconds}": hours * 60 + minutes + rounded,
+        f"{days}-{hours}": days * 1440 + hours * 60,
+        f"{days}-{hours}:{minutes}": days * 1440 + hours * 60 + minutes,
+        f"{days}-{hours}:{minutes}:{seconds}": days * 1440 + hours * 60 + minutes + rounded,
+    }
+    for text, expected in forms.items():
+        parameters.check_time("time", text)
+        assert parameters.time_limit_min(text) == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"time": None}, {"time": 5}, {"time": NumberLike()}, {"time": "unlimited"}, {"time": "INFINITE"}, {"mem": None}, {"mem": 0},
+        {"mem": "4G"}, {"mem": "4000MB"}, {"mem_per_cpu": "1T", "mem_per_gpu": 12}, {"gpus_as_gres": True}, {"gpus_as_gres": None},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_forms_that_slurm_reads(values: dict[str, Any]) -> None:
+    parameters.check_forms(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"time": "soon"}, {"time": 5.5}, {"time": -5}, {"time": "-5"}, {"time": ""}, {"time": "1:2:3:4"}, {"mem": "4 G"}, {"mem": 4.5},
+        {"mem": -1}, {"mem": "-1"}, {"mem": "much"}, {"mem": ""}, {"mem": "4G "}, {"mem": "4G\n"}, {"mem_per_cpu": "x"}, {"mem_per_gpu": "4X"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_forms_that_slurm_does_not_read(values: dict[str, Any]) -> None:
+    (name,) = values
+    with pytest.raises(
+        ValueError, match=f"Parameter '{name}' takes (minutes|megabytes) as a whole number, or .*, not "
+    ):
+        parameters.check_forms(values)
+
+
+def test_lists_become_texts() -> None:
+    assert parameters.joined({"exclude": ["n1", "n2"], "mail_type": ("END",), "partition": [], "setup": ["a", "b"], "time": [1]}) == {
+        "exclude": "n1,n2", "mail_type": "END", "partition": None, "setup": ["a", "b"], "time": [1],
+    }  # fmt: skip
+
+
 # ---------------------------------------------------------------- the lines
 
 COMMON = ["--job-name=submitit", "--nodes=1", "--open-mode=append", "--signal=USR2@90", "--time=5", "--wckey=submitit"]
@@ -150,6 +200,7 @@ COMMON = ["--job-name=submitit", "--nodes=1", "--open-mode=append", "--signal=US
         ({"map_count": 300}, ["--array=0-299%256"]),
         ({"map_count": 3, "array_parallelism": 2}, ["--array=0-2%2"]),
         ({"map_count": 1}, ["--array=0-0%1"]),
+        ({"map_count": 3, "array_parallelism": None}, ["--array=0-2"]),
         ({"gpus_per_node": 2, "mem": "4GB", "ntasks_per_node": 4}, ["--gpus-per-node=2", "--mem=4GB", "--ntasks-per-node=4"]),
         ({"exclusive": True}, ["--exclusive"]),
         ({"exclusive": "user"}, ["--exclusive=user"]),
