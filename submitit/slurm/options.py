@@ -232,9 +232,7 @@ def _takes(kind: Kind, value: Any) -> bool:
     if kind is Kind.YES_NO:
         return value in ("yes", "no")
     if kind is Kind.NUMBER:
-        return hasattr(type(value), "__index__") or (
-            isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value) is not None
-        )
+        return parameters_.is_whole(value)
     return parameters_.is_scalar(value)
 
 

@@ -186,15 +186,29 @@ def check_memory(name: str, value: Any) -> None:
         )
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, or the text of one, as sbatch reads it: neither ``4.0`` nor ``True``."""
+    if isinstance(value, str):
+        return re.fullmatch(r"\s*[+-]?[0-9]+", value) is not None
+    return hasattr(type(value), "__index__") and not isinstance(value, bool)
+
+
 _TIMES: Final = ("time",)
+_NUMBERS: Final = ("ntasks_per_node", "cpus_per_task", "cpus_per_gpu", "signal_delay_s", "array_parallelism")
 _MEMORIES: Final = ("mem", "mem_per_cpu", "mem_per_gpu")
 
 
 def check_forms(parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError for times and amounts of memory that Slurm does not read, and TypeError for a switch that is neither on nor off.
+    """Raise ValueError for times and amounts of memory that Slurm does not read, and TypeError for what is no number, or no bool.
 
     ``None`` always passes.
     """
+    for name in _NUMBERS:
+        value = parameters.get(name)
+        # 2.0 is written as 2 there.
+        as_good = name == "array_parallelism" and isinstance(value, float) and value.is_integer()
+        if value is not None and not is_whole(value) and not as_good:
+            raise TypeError(f"Parameter {name!r} takes a whole number, not {value!r}")
     for name in EXECUTORS_OWN:
         if not isinstance(parameters.get(name), (bool, type(None))):
             raise TypeError(f"Parameter {name!r} takes True or False, not {parameters[name]!r}")
@@ -354,7 +368,7 @@ def array(count: int, parallelism: int | None) -> str:
     """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once; ``None``: all."""
     if count < 1:
         raise ValueError(f"An array has at least one element, not {count}")
-    return f"0-{count - 1}" if parallelism is None else f"0-{count - 1}%{min(count, parallelism)}"
+    return f"0-{count - 1}" if parallelism is None else f"0-{count - 1}%{min(count, int(parallelism))}"
 
 
 def flags(parameters: SlurmParameters, *, signal: str, map_count: int | None = None) -> dict[str, Any]:

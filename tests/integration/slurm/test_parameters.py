@@ -12,6 +12,7 @@ import pytest
 import submitit
 from submitit import errors
 from submitit.slurm import options, parameters
+from submitit.slurm.environment import SlurmJobEnvironment
 from submitit.slurm.options import Kind
 from support import calls, faults
 from support.slurm_cluster import SlurmCluster
@@ -187,7 +188,7 @@ def test_a_running_array_is_throttled(client: Client) -> None:
         return [",".join(sorted(set(re.findall(r"ArrayTaskThrottle=(\d+)", text)))) for text in texts]
 
     until(lambda: len(list(started.glob("a?"))) == 1, "one element of the first array")
-    submitit.throttle(jobs, 2)
+    submitit.throttle(jobs, 4)
     assert limits() == ["2", "2"]
     until(lambda: len(list(started.glob("a?"))) >= 2, "a second element of the first array")
     submitit.throttle(first[:1], 3)
@@ -265,6 +266,19 @@ def test_the_sites_variables_reach_every_submission(client: Client, monkeypatch:
     for job_id in (job.job_id, found["single"]["job_id"]):
         assert shown(client, job_id)["Partition"] == "low"
         assert shown(client, job_id)["Requeue"] == "0"
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_site_may_export_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")
+    monkeypatch.setenv("SET_BY_CLIENT", "yes")
+    monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", "USR1")
+    seen = client.submit(calls.environment, slurm_setup=["export FROM_SETUP=1"]).result(DEADLINE_S)
+    assert "SET_BY_CLIENT" not in seen
+    assert seen["FROM_SETUP"] == "1"
+    # The script sends what the runner listens to.
+    assert seen["SUBMITIT_PREEMPT_SIGNAL"] == SlurmJobEnvironment.USR_SIG
+    assert submitit.SlurmJob.watcher.num_calls == 0
 
 
 # ---------------------------------------------------------------- attempts

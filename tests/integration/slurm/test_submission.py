@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slurm
         ({"slurm_account": "nobody"}, "Invalid account or account/partition combination specified"),
         ({"slurm_constraint": "moon"}, "Invalid feature specification"),
         ({"slurm_gres": "moon:1"}, "Invalid generic resource (gres) specification"),
-        ({"slurm_time": "soon"}, "Invalid --time specification"),
+        ({"slurm_additional_parameters": {"time": "soon"}}, "Invalid --time specification"),
         ({"mem_gb": 1000}, "Requested node configuration is not available|Memory specification can not be satisfied"),
         ({"slurm_additional_parameters": {"no-such-option": 1}}, "unrecognized option '--no-such-option"),
         ({"slurm_dependency": "after-lunch"}, "Job dependency problem"),

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import submitit
 from submitit import commands
+from submitit.client import throttling
 from submitit.slurm import queries, slurm
 from support import calls
 
@@ -345,16 +348,34 @@ def test_the_job_knows_its_limit(executor: submitit.AutoExecutor, given: dict[st
 # ---------------------------------------------------------------- throttling
 
 
-def test_throttle_asks_for_each_array_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_share_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[list[str]] = []
     monkeypatch.setattr(commands, "query", lambda command, env: sent.append(list(command)))
     jobs: list[submitit.Job[Any]] = [submitit.SlurmJob(tmp_path, job_id) for job_id in ("12_0", "12_7", "13_1", "12_2")]
+    monkeypatch.setattr(submitit.SlurmJob, "done", lambda job: job.job_id in ended)
+    ended: set[str] = {"12_0"}
     submitit.throttle(jobs, np.int64(3))
     submitit.throttle(iter(jobs[2:3]), 0)
     submitit.throttle([], 1)
-    assert sent == [
-        ["scontrol", "update", f"jobid={job}", f"ArrayTaskThrottle={n}"] for job, n in ((12, 3), (13, 3), (13, 0))
-    ]
+    ended |= {"12_7", "12_2"}
+    submitit.throttle(jobs, 5)
+    ended |= {"13_1"}
+    submitit.throttle(jobs, 1)
+    assert [(command[2], command[3]) for command in sent] == [
+        ("jobid=12", "ArrayTaskThrottle=2"), ("jobid=13", "ArrayTaskThrottle=1"),
+        ("jobid=13", "ArrayTaskThrottle=0"),
+        ("jobid=13", "ArrayTaskThrottle=5"),
+        ("jobid=12", "ArrayTaskThrottle=1"), ("jobid=13", "ArrayTaskThrottle=1"),
+    ]  # fmt: skip
+
+
+@given(st.integers(1, 1000), st.integers(1, 20))
+def test_what_arrays_share(number: int, count: int) -> None:
+    found = throttling.shares(number, count)
+    assert len(found) == count
+    assert sum(found) == max(number, count)
+    assert max(found) - min(found) <= 1
+    assert throttling.shares(0, count) == [0] * count
 
 
 @pytest.mark.parametrize(("number", "error"), [(-1, ValueError), (True, TypeError), ("2", TypeError), (2.5, TypeError), (None, TypeError)])  # fmt: skip

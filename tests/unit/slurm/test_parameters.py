@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -179,6 +180,23 @@ def test_forms_that_slurm_does_not_read(values: dict[str, Any]) -> None:
         ValueError, match=f"Parameter '{name}' takes (minutes|megabytes) as a whole number, or .*, not "
     ):
         parameters.check_forms(values)
+
+
+@pytest.mark.parametrize(
+    "name", ["ntasks_per_node", "cpus_per_task", "cpus_per_gpu", "signal_delay_s", "array_parallelism"]
+)
+def test_numbers_are_whole(name: str) -> None:
+    for right in (None, 4, "4", " 4", NumberLike(), np.int32(4)):
+        parameters.check_forms({name: right})
+    for wrong in ("abc", 4.5, "4.0", True, "", "4\n", "0x4", "\u0663"):
+        with pytest.raises(TypeError, match=f"Parameter '{name}' takes a whole number, not "):
+            parameters.check_forms({name: wrong})
+
+
+def test_a_parallelism_may_be_any_whole_number() -> None:
+    for value in (2.0, "2", np.int64(2)):
+        parameters.check_forms({"array_parallelism": value})
+        assert parameters.array(3, value) == "0-2%2"  # type: ignore[arg-type]  # a user's value
 
 
 def test_lists_become_texts() -> None:
