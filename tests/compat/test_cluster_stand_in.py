@@ -12,6 +12,7 @@ import pytest
 
 import submitit
 from submitit.core import core, utils
+from submitit.slurm import slurm
 from support import calls
 from support.stand_in import StandIn
 
@@ -43,6 +44,17 @@ def test_an_auto_executor_finds_the_stand_in(stand_in: StandIn, folder: Path) ->
     assert executor._executor.parameters == {"time": 1, "mem": "2GB", "partition": "main"}
     stand_in.run(folder, job.job_id)
     assert job.result() == 3
+
+
+def test_a_name_that_nobody_knows_is_asked_of_nobody(stand_in: StandIn, folder: Path) -> None:
+    """Elsewhere sbatch is asked for the options of plugins; a stand-in takes any call of it for a submission."""
+    slurm._options_of_sbatch.cache_clear()
+    with pytest.raises(ValueError, match="Unavailable parameter"):
+        executor_in(folder, blublu=1)
+    with pytest.raises(NameError, match="Unknown argument 'blublu'"):
+        submitit.AutoExecutor(folder).update_parameters(slurm_blublu=1)
+    assert stand_in.sent == []
+    slurm._options_of_sbatch.cache_clear()
 
 
 def test_a_result_that_was_written_by_hand_is_found(stand_in: StandIn, folder: Path) -> None:
