@@ -11,6 +11,8 @@ import os
 import shlex
 import sys
 import threading
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from submitit.errors import FailedJobError
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
 #: sbatch itself sleeps and retries for about two minutes on a full queue; a shorter limit would cut that off.
 SUBMISSION_TIMEOUT_S = 300.0
 QUERY_TIMEOUT_S = 60.0
+
+#: How long a ``CommandFunction`` may take: its signature is 1.x's, and programs replace it.
+_LIMIT_S: ContextVar[float | None] = ContextVar("submitit_limit_s", default=None)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """A ``CommandFunction`` that is called in the block takes at most that long, and a Ctrl-C at the terminal does not reach it.
+
+    It is ended then, with all that it has started, and ``TimeoutError`` is raised.
+    """
+    token = _LIMIT_S.set(seconds)
+    try:
+        yield
+    finally:
+        _LIMIT_S.reset(token)
 
 
 def which(program: str) -> str | None:
@@ -99,7 +117,7 @@ class CommandFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> str:
         """Run the command with ``args`` appended and each keyword as ``--key=value``; return its stripped stdout.
 
-        Raises ``FailedJobError`` with what it printed on stderr if it does not exit with 0.
+        Raises ``FailedJobError`` with what it printed on stderr if it does not exit with 0; see also ``time_limit``.
         """
         import subprocess
 
@@ -107,10 +125,20 @@ class CommandFunction:
         if self.verbose:
             print(f"The following command is sent: {shlex.join(full)}")
         env = {**os.environ, **self.env} if self.env else None
+        limit_s = _LIMIT_S.get()
         with subprocess.Popen(
-            full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, shell=False, cwd=self.cwd, env=env
+            full,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            shell=False,
+            cwd=self.cwd,
+            env=env,
+            start_new_session=limit_s is not None,
         ) as process:
-            stdout, stderr = _collect(process, verbose=self.verbose)
+            if limit_s is None:
+                stdout, stderr = _collect(process, verbose=self.verbose)
+            else:
+                stdout, stderr = _collect_within(process, limit_s, verbose=self.verbose)
         if process.returncode:
             raise FailedJobError(stderr or f"{shlex.join(full)} exited with {process.returncode} and said nothing")
         return stdout.strip()
@@ -139,6 +167,26 @@ def _collect(process: Any, *, verbose: bool) -> tuple[str, str]:
     finally:
         reader.join()
     return "".join(chunks[0]), "".join(chunks[1])
+
+
+def _collect_within(process: Any, limit_s: float, *, verbose: bool) -> tuple[str, str]:
+    """Both streams of a process that leads a session of its own; if that takes too long, the session is ended."""
+    import signal
+    import subprocess
+
+    try:
+        stdout, stderr = (part.decode("utf-8", errors="replace") for part in process.communicate(timeout=limit_s))
+    except BaseException as error:
+        # Not the process alone: where sbatch is a site's script, the real one is its child, and holds the pipes.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TimeoutError(f"{shlex.join(process.args)} did not answer within {limit_s:g} s") from error
+        raise
+    if verbose:
+        sys.stdout.write(stdout)
+        sys.stderr.write(stderr)
+    return stdout, stderr
 
 
 def _decoded(pipe: IO[bytes]) -> Iterator[str]:

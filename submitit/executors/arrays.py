@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 
 class Part(NamedTuple):
@@ -30,19 +30,6 @@ def parts(count: int, largest: int) -> list[Part]:
     number = -(-count // max(1, largest))
     bounds = [count * k // number for k in range(number + 1)]
     return [Part(first, stop - first) for first, stop in itertools.pairwise(bounds)]
-
-
-def parts_as_room_allows(count: int, room: Callable[[int], int]) -> Iterator[Part]:
-    """``count`` elements as arrays that each fit when their turn comes.
-
-    ``room`` is told how many are left, may block, and returns how many of them may be sent now (at least one). It is asked again
-    after the caller has sent the part.
-    """
-    first = 0
-    while first < count:
-        size = max(1, min(room(count - first), count - first))
-        yield Part(first, size)
-        first += size
 
 
 def element_ids(array_id: str, count: int) -> list[str]:
@@ -73,3 +60,16 @@ def runs(job_ids: Iterable[str]) -> list[Run]:
         else:
             found.append(Run(array, index, 1))
     return found
+
+
+def words(job_ids: Iterable[str], most: int = 20) -> str:
+    """Job ids for a message, consecutive elements together: ``"7, 12_[0-999], 13_4"``; after ``most`` of them, ``"…"``."""
+    found = runs(job_ids)
+    texts = [_word(run) for run in found[:most]]
+    return ", ".join([*texts, "…"] if len(found) > most else texts)
+
+
+def _word(run: Run) -> str:
+    if run.size == 1:
+        return f"{run.array}_{run.first}" if run.array else run.first
+    return f"{run.array}_[{run.first}-{int(run.first) + run.size - 1}]"

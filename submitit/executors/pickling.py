@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 #: The name of the payload that is being submitted: `_submit_command` has 1.x's signature, and two threads may share an executor.
 _UID: ContextVar[str | None] = ContextVar("submitit_uid", default=None)
+_SCRIPT_WAS = "\n\nThe script was:\n"
 
 
 class PicklingExecutor(Executor):
@@ -170,12 +171,12 @@ class PicklingExecutor(Executor):
         text = self._make_submission_file_text(command, uid)
         atomic.write_text(script, text)
         try:
-            job_id = self._get_job_id_from_submission_command(self._run(self._make_submission_command(script)))
+            job_id = self._get_job_id_from_submission_command(self._run(self._make_submission_command(script), script))
             job: Job[Any] = self.job_class(folder=self.folder, job_id=job_id, tasks=list(range(self._num_tasks())))
             self._write_job_id(job.job_id, uid)
         except SubmissionRefusedError as error:
             discard([script])
-            raise SubmissionRefusedError(f"{error}\n\nThe script was:\n{text}") from error.__cause__
+            raise SubmissionRefusedError(f"{str(error).strip()}{_SCRIPT_WAS}{_shown(text)}") from error.__cause__
         except BaseException:
             discard([script])
             raise
@@ -186,8 +187,8 @@ class PicklingExecutor(Executor):
         self._set_job_permissions(folder)
         return job
 
-    def _run(self, command: list[str]) -> str:
-        """What the scheduler's command prints. It does not see what describes the job that this process may be part of."""
+    def _run(self, command: list[str], script: Path) -> str:
+        """What the command that sends ``script`` prints. It does not see what describes the job that this process is part of."""
         try:
             with environ.outside_of_jobs():
                 return commands.CommandFunction(command, verbose=False)()
@@ -208,8 +209,9 @@ class PicklingExecutor(Executor):
         if not jobs:
             return
         from submitit import log
+        from submitit.executors import arrays
 
-        ids = ", ".join(job.job_id for job in jobs[:20]) + (", …" if len(jobs) > 20 else "")
+        ids = arrays.words(job.job_id for job in jobs)
         log.get_logger().error(
             "The submission ended after %d of %d jobs, which are in the queue: %s", len(jobs), count, ids
         )
@@ -280,6 +282,22 @@ class PicklingExecutor(Executor):
             return self._unlimited_min if value is None else float(value) if isinstance(value, str) else value
         except ValueError:
             return self._unlimited_min
+
+
+#: Of a longer script an error shows the beginning and the end.
+_SHOWN = 20_000
+
+
+def _shown(text: str) -> str:
+    if len(text) <= _SHOWN:
+        return text
+    half = _SHOWN // 2
+    return f"{text[:half]}\n… ({len(text) - _SHOWN} characters are left out) …\n{text[-half:]}"
+
+
+def words_of(refusal: SubmissionRefusedError) -> str:
+    """What the scheduler's command said, without the script."""
+    return str(refusal).partition(_SCRIPT_WAS)[0]
 
 
 def discard(paths: Sequence[Path]) -> None:

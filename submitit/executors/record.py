@@ -26,14 +26,15 @@ def append(
     jobs: Sequence[Job[Any]],
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
+    first: int = 0,
 ) -> None:
-    """Note in this client's journal that ``jobs`` were submitted; the k-th is the payload's k-th submission.
+    """Note in this client's journal that ``jobs`` were submitted; the payload has their ``submissions`` from ``first`` on.
 
     The jobs are in the queue: that they cannot be noted is logged, and is no error.
     """
     try:
         book = journal.Journal(layout.journals / f"{names.client_name()}.jsonl")
-        for record in records(executor, jobs, submissions, payload):
+        for record in records(executor, jobs, submissions, payload, first):
             book.append(record)
     except OSError as error:
         from submitit import log
@@ -46,6 +47,7 @@ def records(
     jobs: Sequence[Job[Any]],
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
+    first: int = 0,
 ) -> list[dict[str, Any]]:
     """One record for each plain job and each array among ``jobs``."""
     directory = working_directory()
@@ -70,11 +72,18 @@ def records(
             **common,
             "function": function_name(submissions[group.place].function),
             "tasks": jobs[group.place].num_tasks,
-            "jobs": group.jobs,
-            **({"first": group.place} if payload is not None and isinstance(group.jobs, list) and group.place else {}),
+            **_jobs(group, first, payload is not None),
         }
         for group in _grouped([job.job_id for job in jobs])
     ]
+
+
+def _jobs(group: _Group, first: int, in_payload: bool) -> dict[str, Any]:
+    """The fields that say which jobs they are, and where in the payload their calls begin."""
+    place = first + group.place
+    if isinstance(group.jobs, dict):
+        return {"jobs": {**group.jobs, "first": place}}
+    return {"jobs": group.jobs, **({"first": place} if in_payload and place else {})}
 
 
 class _Group(NamedTuple):
@@ -91,7 +100,7 @@ def _grouped(job_ids: list[str]) -> list[_Group]:
     for run in arrays.runs(job_ids):
         ids = job_ids[place : place + run.size]
         if run.array and run.first == "0":
-            groups.append(_Group({"array": run.array, "count": run.size, "first": place}, place))
+            groups.append(_Group({"array": run.array, "count": run.size}, place))
         elif groups and isinstance(groups[-1].jobs, list):
             groups[-1].jobs.extend(ids)
         else:

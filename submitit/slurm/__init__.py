@@ -9,6 +9,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "attempts",
             "environment",
             "job_ids",
             "limits",
@@ -16,7 +17,10 @@ if not TYPE_CHECKING:
             "options",
             "parameters",
             "queries",
+            "room",
             "sbatch",
+            "sending",
+            "shield",
             "slurm",
             "watcher",
         ),

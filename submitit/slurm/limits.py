@@ -56,7 +56,10 @@ _TEXTS: Final = (
     # -- munge restarting, or its clock (slurm_errno.c, slurm_auth errors)
     (Refusal.TRANSIENT, "Munge encode failed"),
     (Refusal.TRANSIENT, "Protocol authentication error"),
-    # -- the configuration's server (configless_slurm.shtml)
+    # -- the configuration's server (configless_slurm.shtml). The name service knows no such server (netdb.h, HOST_NOT_FOUND and
+    # NO_DATA, not TRY_AGAIN): this machine has no configuration at all, and will have none in a minute.
+    (Refusal.PERMANENT, "res_nsearch error: Unknown host"),
+    (Refusal.PERMANENT, "res_nsearch error: No address associated with name"),
     (Refusal.TRANSIENT, "failed to fetch config"),
     (Refusal.TRANSIENT, "Could not establish a configuration source"),
 )
@@ -67,6 +70,7 @@ _POLICY: Final = "Job violates accounting/QOS policy"
 #: AssocGrpSubmitJobsLimit, MaxSubmitJobsPerAccount, … (job_reason_codes.shtml).
 _SUBMIT_REASON: Final = r"\b\w*Submit\w*Jobs?\w*\b"
 _REASON: Final = r"(?m)^sbatch: error: ((?:Assoc|QOS|Max|Job|Acc|Partition)\w+)\s*$"
+_OWN_REASON: Final = r"^AssocMaxSubmit|PerUser"
 
 
 def classify(stderr: str | bytes) -> Refusal:
@@ -79,6 +83,54 @@ def classify(stderr: str | bytes) -> Refusal:
     # sbatch says what it retried by itself before it says why it gave up.
     last = text.rpartition("Batch job submission failed:")[2]
     return next((refusal for refusal, words in _TEXTS if words in last), Refusal.PERMANENT)
+
+
+class Counted(enum.Enum):
+    """Which jobs a limit on their number counts."""
+
+    #: those of the user: when they end there is room
+    OWN = "own"
+    #: those of other users as well: of an account, or of a quality of service
+    SHARED = "shared"
+    #: all that the controller remembers, those that have ended included
+    ALL = "all"
+
+
+def reason(stderr: str) -> str:
+    """The name of the limit that a refusal tells of, such as ``"AssocMaxSubmitJobLimit"``; empty where there is none."""
+    return next(iter(re.findall(_REASON, stderr)), "") if _POLICY in stderr else ""
+
+
+def counted(stderr: str) -> Counted:
+    """Which jobs the limit counts that a refusal of the kind BACK_PRESSURE tells of."""
+    if _POLICY not in stderr:
+        return Counted.ALL
+    return Counted.OWN if re.search(_OWN_REASON, reason(stderr)) else Counted.SHARED
+
+
+def is_invalid_array(stderr: str) -> bool:
+    """Whether an array was refused for its indices: there are more elements than MaxArraySize allows."""
+    return "Invalid job array specification" in stderr
+
+
+def advice(stderr: str, *, single: bool) -> str:
+    """What a user can do about a refusal that Slurm's words leave open; ``single``: nobody waits for a single job's turn."""
+    if "Could not establish a configuration source" in stderr:
+        return (
+            "This machine has no configuration of Slurm: submit from a node of the cluster, "
+            "or set SLURM_CONF to the path of its slurm.conf."
+        )
+    if "other parameter too long" in stderr:
+        return (
+            "The script may be too long: Slurm takes 4 MB unless its max_script_size says otherwise. "
+            "Put long lines of setup or teardown into a file, and let them source it."
+        )
+    if single and classify(stderr) is Refusal.BACK_PRESSURE:
+        return (
+            "As many jobs are in the queue as may be. Submit again when some have ended (`squeue --me` shows yours); "
+            "several calls sent together, by map_array, submit_array or batch, wait for their turn by themselves."
+        )
+    return ""
 
 
 # ---------------------------------------------------------------- limits
@@ -150,6 +202,18 @@ def _number(settings: dict[str, str], name: str) -> int | None:
     """The number that a setting begins with: ``"300 sec"``."""
     match = re.match(r"\d{1,15}\b", settings.get(name, ""))
     return int(match[0]) if match else None
+
+
+def queue_command(user: str | None) -> list[str]:
+    """Ask for the jobs of ``user`` that have not ended, or for all that the controller remembers; one line an element."""
+    command = ["squeue", "--noheader", "--all", "--array", "--format=%i"]
+    return [*command, f"--user={user}"] if user is not None else [*command, "--states=all"]
+
+
+def parse_queue(output: str | bytes) -> int:
+    """How many jobs there are, each element counted."""
+    text = output.decode("utf-8", errors="replace") if isinstance(output, bytes) else output
+    return sum(1 for line in text.split("\n") if line.strip()[:1].isdigit())
 
 
 class SubmitLimit(NamedTuple):

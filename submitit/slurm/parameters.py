@@ -270,6 +270,11 @@ def check_values(parameters: Mapping[str, Any]) -> None:
                 check_line(f"{name}[{option!r}]", f"{option}{setting}")
         elif name not in SWITCHES:
             _check_scalar(name, value)
+            if name == "time" and time_limit_min(value) == 0:
+                raise ValueError(
+                    f"A time limit of {value!r} means no limit to Slurm: give at least one minute, "
+                    'or slurm_time="UNLIMITED" for no limit'
+                )
 
 
 def joined(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 from submitit import commands, environ, log
 from submitit.client.job import Job, R
 from submitit.client.parameters import without_markers
-from submitit.executors.pickling import PicklingExecutor, discard
+from submitit.errors import SubmissionRefusedError
+from submitit.executors import arrays
+from submitit.executors.pickling import PicklingExecutor, discard, words_of
 from submitit.orchestrator import checkpoint
 from submitit.orchestrator.sources import MarkerSource, marker_source
 from submitit.orchestrator.state import JobState
 from submitit.slurm import parameters as parameters_
-from submitit.slurm import queries, sbatch
+from submitit.slurm import queries, sbatch, shield
 from submitit.slurm.environment import SlurmJobEnvironment
 from submitit.slurm.job_ids import _expand_id_suffix, read_job_id
 from submitit.slurm.nodelist import SlurmParseException, _parse_node_list
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from submitit.client.parameters import EquivalenceDict
+    from submitit.executors.arrays import Part
     from submitit.orchestrator.sources import Source
     from submitit.storage.submission import DelayedSubmission
 
@@ -149,6 +152,9 @@ class SlurmExecutor(PicklingExecutor):
 
     job_class: type[Job[Any]] = SlurmJob
 
+    #: The payload that is being sent, and the first of its calls that is part of this array.
+    _part: tuple[Path, int] | None = None
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -216,42 +222,100 @@ class SlurmExecutor(PicklingExecutor):
     # ---- submitting
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
-        """One payload file, one script and one call of sbatch, whatever the number of submissions."""
+        """One payload file, and one script and call of sbatch for as many submissions as Slurm takes as one array.
+
+        Several submissions wait for room in the queue, a single one does not. If this fails, those that were sent are in the
+        queue, in the journal and named in a log record; if none was, no file is left.
+        """
         count = len(delayed_submissions)
         file = self._payload_path(names.unique_name())
         self._write_payload(file, delayed_submissions)
-        events_path = self._events_path()
-        events.EventDirectory(events_path).make()
-        sender = self
-        if count > 1:
-            sender = copy.copy(self)
-            sender.parameters = {**self.parameters, "map_count": count}
+        events.EventDirectory(self._events_path()).make()
+        jobs: list[Job[Any]] = []
+        from submitit.executors import record
+
+        def send(part: Part, largest: int) -> None:
+            sender = self if count == 1 else self._sender(file, part, largest, count)
+            # From here on a job may exist, and has to be noted.
+            with shield.held():
+                first = sender._send(names.unique_name() if jobs else file.stem)
+                self._last_job_submitted = time.time()
+                submissions = delayed_submissions[part.first : part.stop]
+                sent = self._handles(first, sender.parameters.get("map_count"), file, part.first, submissions)
+                jobs.extend(sent)
+                if count == 1:
+                    try:
+                        self._link_submitted(file, first)
+                    except OSError as error:  # the job is in the queue and has its payload
+                        log.get_logger().warning("Could not link the pickle of job %s: %s", first.job_id, error)
+                record.append(self._layout(), self, sent, submissions, file, part.first)
+
         try:
             self._throttle()
-            first = sender._send(file.stem)
-        except BaseException:
-            discard([file])
+            if count == 1:
+                send(arrays.Part(0, 1), 0)
+            else:
+                from submitit.slurm import sending
+
+                sending.in_parts(count, send)
+        except BaseException as error:
+            self._say_what_was_sent(jobs, count)
+            if not jobs:
+                discard([file])
+            if isinstance(error, SubmissionRefusedError):
+                from submitit.slurm import limits
+
+                if advice := limits.advice(words_of(error), single=count == 1):
+                    raise SubmissionRefusedError(f"{error}\n\n{advice}") from error.__cause__
             raise
-        self._last_job_submitted = time.time()
+        return jobs
+
+    def _sender(self, file: Path, part: Part, largest: int, count: int) -> SlurmExecutor:
+        """An executor like this one that sends a part of ``count`` submissions, as an array of at most ``largest`` elements."""
+        sender = copy.copy(self)
+        sender._part = (file, part.first)
+        if largest:
+            sender.parameters = {**self.parameters, "map_count": part.size}
+            number = -(-count // largest)
+            if number > 1:  # the arrays of one list share what is meant for it
+                defaults = _get_default_parameters()
+                parallelism = self.parameters.get("array_parallelism", defaults.get("array_parallelism", number))
+                if parallelism is not None:
+                    sender.parameters["array_parallelism"] = max(1, int(parallelism) // number)
+        return sender
+
+    def _handles(
+        self, first: Job[Any], elements: int | None, file: Path, index: int, submissions: list[DelayedSubmission]
+    ) -> list[Job[Any]]:
+        """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on."""
         jobs = [first]
-        if count > 1:
+        if elements is not None:
             first.watcher._registered.discard(first.job_id)
             ranks = list(range(first.num_tasks))
-            ids = (f"{first.job_id}_{index}" for index in range(count))
+            ids = arrays.element_ids(first.job_id, elements)
             jobs = [self.job_class(folder=self.folder, job_id=job_id, tasks=ranks) for job_id in ids]
-        else:
-            try:
-                self._link_submitted(file, first)
-            except OSError as error:  # the job is in the queue and has its payload
-                log.get_logger().warning("Could not link the pickle of job %s: %s", first.job_id, error)
-        for index, job in enumerate(jobs):
+        events_path, payload_file = self._events_path(), os.fspath(file)
+        for place, job in enumerate(jobs):
             for handle in (job, *job._sub_jobs):
                 handle._events_path = events_path
-                handle._payload = (os.fspath(file), index)  # type: ignore[attr-defined]  # job_class is a SlurmJob
+                handle._payload = (payload_file, index + place)  # type: ignore[attr-defined]  # job_class is a SlurmJob
                 handle._submitted_here = True
-                handle._checkpointable = checkpoint.is_checkpointable(delayed_submissions[index])
-        self._record(jobs, delayed_submissions, file)
+                handle._checkpointable = checkpoint.is_checkpointable(submissions[place])
         return jobs
+
+    def _run(self, command: list[str], script: Path) -> str:
+        """What sbatch prints. A refusal that may not last is followed by other attempts, see ``attempts``."""
+
+        def attempt() -> str:
+            with commands.time_limit(commands.SUBMISSION_TIMEOUT_S):
+                return super(SlurmExecutor, self)._run(command, script)
+
+        try:
+            return attempt()
+        except (SubmissionRefusedError, TimeoutError) as error:
+            from submitit.slurm import attempts
+
+            return attempts.again(error, attempt, script.name, script.read_text(errors="replace"))
 
     def _events_path(self) -> str:
         return os.fspath(self._layout().events / names.client_name())
@@ -267,9 +331,11 @@ class SlurmExecutor(PicklingExecutor):
             text = sbatch.with_python_check(text, self.python)
         if not self._has_payload(uid):
             return text  # a subclass sends by itself, and its job waits for the pickle
-        file = self._payload_path(uid)
+        file, first = self._part or (self._payload_path(uid), 0)
+        is_array = "map_count" in self.parameters
+        reference = payload.reference(file, 0 if is_array else first)
         exports = {
-            "SUBMITIT_PAYLOAD": sbatch.payload_word(payload.reference(file, 0), array="map_count" in self.parameters),
+            "SUBMITIT_PAYLOAD": sbatch.payload_word(reference, array=is_array, first=first),
             "SUBMITIT_EVENTS": shlex.quote(self._events_path()),
         }
         if "SUBMITIT_PREEMPT_SIGNAL" in os.environ:  # --export may keep it from the job, whose script uses it

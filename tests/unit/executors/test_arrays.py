@@ -23,22 +23,6 @@ def test_parts_of_a_senseless_limit() -> None:
     assert arrays.parts(2, 0) == [Part(0, 1), Part(1, 1)]
 
 
-def test_parts_are_sized_when_their_turn_comes() -> None:
-    asked: list[int] = []
-    room = iter([4, 0, 100])
-
-    def ask(left: int) -> int:
-        asked.append(left)
-        return next(room)
-
-    sent: list[Part] = []
-    for part in arrays.parts_as_room_allows(10, ask):
-        assert len(asked) == len(sent) + 1
-        sent.append(part)
-    assert sent == [Part(0, 4), Part(4, 1), Part(5, 5)]
-    assert asked == [10, 6, 5]
-
-
 def test_element_ids() -> None:
     assert arrays.element_ids("12", 3) == ["12_0", "12_1", "12_2"]
 
@@ -54,6 +38,12 @@ def test_runs_join_neighbours_of_one_array() -> None:
         Run("", "x_y", 1),
         Run("", "9", 1),
     ]
+
+
+def test_ids_in_few_words() -> None:
+    assert arrays.words(["7", "12_0", "12_1", "12_2", "13_4"]) == "7, 12_[0-2], 13_4"
+    assert arrays.words([f"{number}" for number in range(5)], most=3) == "0, 1, 2, …"
+    assert arrays.words([]) == ""
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 4))))

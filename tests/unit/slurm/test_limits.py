@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submitit.slurm import limits
-from submitit.slurm.limits import ClusterLimits, Refusal, SubmitLimit
+from submitit.slurm.limits import ClusterLimits, Counted, Refusal, SubmitLimit
 from support.recordings import Recordings
 
 PERMANENT = [
     "account", "array", "array-range", "begin", "constraint", "cpus", "dependency", "directive", "exclusive", "gpus-per-node", "gres",
-    "licenses", "max-wall-qos", "memory", "missing-script", "no-configuration", "nodelist", "nodes", "option",
+    "licenses", "max-wall-qos", "memory", "missing-script", "no-configuration", "no-slurm-conf", "nodelist", "nodes", "option",
     "partition", "partition-drain", "partition-time", "qos", "quote", "reservation", "time",
 ]  # fmt: skip
 BACK_PRESSURE = [
     "array-over-max-job-count", "array-over-max-submit", "group-submit-qos", "max-submit-account", "max-submit-association", "max-submit-qos",
 ]  # fmt: skip
-TRANSIENT = ["no-controller", "no-munge", "no-slurm-conf"]
+TRANSIENT = ["no-controller", "no-munge"]
 ACCEPTED = ["sbatch", "sbatch-parsable", "sbatch-cluster", "sbatch-parsable-cluster"]
 
 
@@ -66,6 +66,7 @@ POLICY = f"{FAILED}Job violates accounting/QOS policy (job submit limit, user's 
         (f"sbatch: error: Job creation temporarily disabled, retrying\n{FAILED}Invalid partition name specified", Refusal.PERMANENT),
         (f"{FAILED}Invalid account or account/partition combination specified", Refusal.PERMANENT),
         (f"{FAILED}Job dependency problem", Refusal.PERMANENT),
+        ("sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Host name lookup failure\nsbatch: error: _establish_config_source: failed to fetch config\nsbatch: fatal: Could not establish a configuration source", Refusal.TRANSIENT),
         (f"{FAILED}Something that no one has seen", Refusal.PERMANENT),
         ("", Refusal.PERMANENT),
     ],
@@ -77,6 +78,41 @@ def test_a_refusal_is_classified(stderr: str, expected: Refusal) -> None:
 @given(st.text() | st.binary())
 def test_any_words_are_classified(stderr: str | bytes) -> None:
     assert limits.classify(stderr) in Refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "counted"),
+    [
+        ("max-submit-association", "AssocMaxSubmitJobLimit", Counted.OWN),
+        ("max-submit-qos", "QOSMaxSubmitJobPerUserLimit", Counted.OWN),
+        ("max-submit-account", "AssocGrpSubmitJobsLimit", Counted.SHARED),
+        ("group-submit-qos", "QOSGrpSubmitJobsLimit", Counted.SHARED),
+        ("array-over-max-job-count", "", Counted.ALL),
+    ],
+)
+def test_the_limit_behind_a_recorded_refusal(golden: Recordings, name: str, reason: str, counted: Counted) -> None:
+    words = golden(f"sbatch-{name}").stderr
+    assert limits.reason(words) == reason
+    assert limits.counted(words) is counted
+
+
+def test_what_can_be_done_is_said_where_slurm_leaves_it_open(golden: Recordings) -> None:
+    assert "SLURM_CONF" in limits.advice(golden("sbatch-no-slurm-conf").stderr, single=False)
+    full = golden("sbatch-max-submit-association").stderr
+    assert "map_array" in limits.advice(full, single=True)
+    assert limits.advice(full, single=False) == ""
+    assert limits.advice(golden("sbatch-partition").stderr, single=True) == ""
+
+
+def test_too_long_an_array_is_recognised(golden: Recordings) -> None:
+    assert limits.is_invalid_array(golden("sbatch-array").stderr)
+    assert not limits.is_invalid_array(golden("sbatch-array-over-max-submit").stderr)
+
+
+def test_jobs_in_the_queue_are_counted() -> None:
+    assert limits.parse_queue("12\n13_0\n13_1\n") == 3
+    assert limits.parse_queue(b"CLUSTER: far\n12\n\n") == 1
+    assert limits.parse_queue("") == 0
 
 
 # ---------------------------------------------------------------- limits
