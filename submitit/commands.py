@@ -180,6 +180,8 @@ def _collect_within(process: Any, limit_s: float, *, verbose: bool) -> tuple[str
         # Not the process alone: where sbatch is a site's script, the real one is its child, and holds the pipes.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):  # a file system that hangs keeps even that from it
+            process.wait(1)
         if isinstance(error, subprocess.TimeoutExpired):
             raise TimeoutError(f"{shlex.join(process.args)} did not answer within {limit_s:g} s") from error
         raise

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from submitit.orchestrator import tracker
+from support.shims import Shims
 from support.slurm_cluster import SlurmCluster
 from support.slurm_jobs import Client, clear_away
 
@@ -36,6 +37,14 @@ def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_QUESTION_S", "RAREST_QUESTION_S", "SWEEP_S"):
         monkeypatch.setattr(tracker, name, 0.5)
     monkeypatch.setattr(tracker, "_QUESTIONS", {})
+
+
+@pytest.fixture
+def shims(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shims]:
+    """For scripts that take the place of Slurm's commands; gone before the client's jobs are cleared away."""
+    made = Shims(tmp_path / "shims", monkeypatch)
+    yield made
+    made.remove()
 
 
 @pytest.fixture
