@@ -205,9 +205,14 @@ def _number(settings: dict[str, str], name: str) -> int | None:
 
 
 def queue_command(user: str | None) -> list[str]:
-    """Ask for the jobs of ``user`` that have not ended, or for all that the controller remembers; one line an element."""
+    """Ask for the jobs of ``user`` that have not ended, or for all that the controller remembers; one line an element.
+
+    Without a choice of states squeue would list those that are COMPLETING, which limits count no more.
+    """
     command = ["squeue", "--noheader", "--all", "--array", "--format=%i"]
-    return [*command, f"--user={user}"] if user is not None else [*command, "--states=all"]
+    if user is None:
+        return [*command, "--states=all"]
+    return [*command, "--states=PENDING,RUNNING,SUSPENDED", f"--user={user}"]
 
 
 def parse_queue(output: str | bytes) -> int:

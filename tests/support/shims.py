@@ -16,7 +16,7 @@ class Shims:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
         directory.mkdir()
-        self._real = {name: shutil.which(name) for name in ("sbatch", "squeue", "sacct", "scontrol")}
+        self._real = {name: shutil.which(name) for name in ("sbatch", "squeue", "sacct", "scontrol", "sacctmgr")}
         monkeypatch.setenv("PATH", str(directory), prepend=":")
 
     def put(self, program: str, script: str = 'exec $real "$@"') -> None:
