@@ -164,6 +164,29 @@ def test_nothing_is_sent_again_as_long_as_nobody_can_look(client: Client, shims:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("count", [1, 3], ids=["job", "array"])
+def test_a_job_that_slurmctld_has_forgotten_is_found_in_the_accounts(
+    client: Client, shims: Shims, fault: Fault, count: int
+) -> None:
+    """It was over before anybody looked."""
+    accounted = f"sacct -n -X -P --starttime=now-1hour -o SubmitLine | grep -q {client.directory}"
+    shims.put(
+        "sbatch",
+        f'$real "$@" > /dev/null; until {accounted}; do sleep 0.2; done; echo "{TIMED_OUT}" >&2; exit 1',
+    )
+    shims.put("squeue", "exit 0")
+    fault.injected()
+    jobs = submit_some(client, count)
+    fault.seen(
+        "sbatch times out, and slurmctld has forgotten the job it took", "the job, from the accounts", timed=False
+    )
+    assert len(shims.calls("sbatch")) == 1
+    shims.put("squeue")
+    assert len(scripts_in_queue(client)) == 1
+    assert [job.result(DEADLINE_S) for job in jobs] == [100 + number for number in range(count)]
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("taken", [True, False])
 def test_an_sbatch_that_hangs_is_ended(
     client: Client, shims: Shims, fault: Fault, monkeypatch: pytest.MonkeyPatch, taken: bool

@@ -629,3 +629,16 @@ def test_any_value_is_read(text: str) -> None:
         assert found is None or found >= 0 or read is queries.timestamp
     queries.is_unknown_job(text)
     queries.is_without_accounting(text)
+
+
+def test_a_submission_is_found_in_the_accounts() -> None:
+    command = queries.accounted_submissions_command("1000", "far")
+    assert "--user=1000" in command
+    assert "--clusters=far" in command
+    printed = (
+        "12|sbatch /a/.submission_file_x.sh\n13_[0-2]|sbatch /a/.submission_file_y.sh --wait\n14_3|sbatch z|y.sh\n"
+    )
+    assert queries.parse_submissions(printed, "file_x") == "12"
+    assert queries.parse_submissions(printed, "file_y") == "13"
+    assert queries.parse_submissions(printed, "z|y") == "14"
+    assert queries.parse_submissions(printed, "file_z") is None
