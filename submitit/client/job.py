@@ -324,7 +324,15 @@ class Job(Generic[R]):
                 self._sighting = collector.Sighting()
                 at_files = at_files or self._found_again()
             self._ending = collector.judge(self, self._sighting, at_files=at_files)
+            if self._ending is not None:
+                self._let_go()
         return self._ending is not None
+
+    def _let_go(self) -> None:
+        """Nobody has to be asked about the job any more on behalf of this handle."""
+        let_go = getattr(self.watcher, "let_go", None)  # programs have watchers of their own
+        if let_go is not None:
+            let_go(self.job_id)
 
     def _suspicious(self) -> bool:
         """Whether the scheduler should be asked about the job soon."""

@@ -86,6 +86,10 @@ class MarkerSource(Source):
             fresh[marker.job_id] = None
         return fresh
 
+    def has(self, job_id: str) -> bool:
+        """Whether a job has left any marker."""
+        return job_id in self._markers
+
     def attempt(self, job_id: str) -> Attempt | None:
         """What is known of the latest attempt of a job; ``None`` before its first marker."""
         markers = self._markers.get(job_id)
@@ -119,4 +123,4 @@ _SOURCES: dict[str, MarkerSource] = {}
 
 def marker_source(path: str) -> MarkerSource:
     """The one source of this process for the events directory ``path``."""
-    return _SOURCES.setdefault(path, MarkerSource(path))
+    return _SOURCES.get(path) or _SOURCES.setdefault(path, MarkerSource(path))

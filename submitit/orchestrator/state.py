@@ -58,6 +58,9 @@ class JobState(enum.Enum):
 
         ``CANCELLED by 1000`` and the cut ``CANCELLED+`` are CANCELLED (sacct.1).
         """
+        found = _BY_WORD.get(word)
+        if found is not None:
+            return found
         first = word.split(None, 1)[0].rstrip("+").upper() if word.strip() else ""
         return _BY_WORD.get(first, cls.UNKNOWN)
 

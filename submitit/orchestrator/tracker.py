@@ -8,10 +8,12 @@ There is no thread: whoever waits does the looking. Everything a thread learns i
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.orchestrator.sources import SWEEP_S, Source
+from submitit.orchestrator.sources import SWEEP_S, MarkerSource, Source
+from submitit.orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +30,14 @@ FIRST_SUSPICION_S, RAREST_SUSPICION_S = 0.05, 5.0
 FIRST_LOOK_S, RAREST_LOOK_S = 0.05, 1.0
 #: Up to so many jobs, their result files are looked for when a wait begins: run by hand they leave no marker.
 FEW_JOBS = 32
+#: What is done about thousands of jobs at once is not done again before this many times the work that it was.
+IDLE_TIMES = 1000.0
+LONGEST_SWEEP_S = 300.0
+#: After a question that took long, because the scheduler is away, suspicions rest for this many times as long: meanwhile
+#: the markers of other jobs are seen.
+REST_TIMES = 3.0
+#: No question takes longer: a thread that still asks then is none of this process (it has forked).
+LONGEST_QUESTION_S = 300.0
 _QUICKEST_S, _SLOWEST_S = 0.005, 0.5
 
 
@@ -43,6 +53,8 @@ class Questions:
         self._pause = FIRST_QUESTION_S
         self._suspicion_pause = FIRST_SUSPICION_S
         self._suspicion_next = now
+        self._asking_since = float("-inf")
+        self._choosing = threading.Lock()
 
     def begin(self) -> None:
         """Somebody begins to wait: the first question is due when there was time for jobs to speak for themselves."""
@@ -56,22 +68,32 @@ class Questions:
         self._suspicion_next = min(self._suspicion_next, self.asked + FIRST_SUSPICION_S)
 
     def ask(self, *, suspicious: bool) -> bool:
-        """Put the question if it is time for it; say whether it was put."""
-        now = time.monotonic()
-        if now < (self._suspicion_next if suspicious else self._next):
-            return False
-        self._watcher.update()
+        """Put the question if it is time for it and no other thread is just putting it; say whether it was put."""
+        with self._choosing:
+            if self.due_in(suspicious=suspicious) > 0:
+                return False
+            self._asking_since = now = time.monotonic()
+        worked = time.thread_time()
+        try:
+            self._watcher.update()
+        finally:
+            self._asking_since = float("-inf")
         self.asked = now
         self._pause = min(self._pause * 1.5, RAREST_QUESTION_S)
-        self._next = now + self._pause
+        worked = time.thread_time() - worked
+        self._next = now + max(self._pause, min(worked * IDLE_TIMES, RAREST_QUESTION_S))
         if suspicious:
             self._suspicion_pause = min(self._suspicion_pause * 1.5, RAREST_SUSPICION_S)
-            self._suspicion_next = time.monotonic() + self._suspicion_pause
+            end = time.monotonic()
+            self._suspicion_next = end + max(self._suspicion_pause, (end - now) * REST_TIMES)
         return True
 
     def due_in(self, *, suspicious: bool) -> float:
         """Seconds until the next question may be put."""
-        return max(0.0, (self._suspicion_next if suspicious else self._next) - time.monotonic())
+        now = time.monotonic()
+        if now - self._asking_since < LONGEST_QUESTION_S:
+            return _SLOWEST_S  # another thread asks, and its answer is everybody's
+        return max(0.0, (self._suspicion_next if suspicious else self._next) - now)
 
 
 _QUESTIONS: dict[int, Questions] = {}
@@ -95,6 +117,8 @@ class Waiter:
         self._suspects: dict[int, Waitable] = {}
         self._fresh: list[Waitable] = []
         self._over: set[int] = set()
+        self._heard: dict[int, float] = {}
+        self._swept = Sweep()
         self._count = 0
         for job in dict.fromkeys(jobs):
             self._count += 1
@@ -109,7 +133,7 @@ class Waiter:
             if not source.answers_itself:
                 questions(next(iter(grouped.values()))[0].watcher).begin()
         now = time.monotonic()
-        self._quiet_since = now
+        self._began = self._quiet_since = now
         self._sweep_at = now + SWEEP_S
         self._look_at, self._look_pause = now, FIRST_LOOK_S
 
@@ -156,9 +180,10 @@ class Waiter:
                         looked[id(job)] = job
         few = len(self._fresh) <= FEW_JOBS
         for job in self._fresh:
-            looked[id(job)] = job
             if few:
                 job._look(at_files=True)
+            if few or _may_be_over(job):
+                looked[id(job)] = job
         self._fresh = []
         looked.update(self._suspects)
         over = [job for job in looked.values() if self._look(job)]
@@ -213,16 +238,28 @@ class Waiter:
         over: list[Waitable] = []
         for key, watcher in watchers.items():
             asked = questions(watcher)
-            if (key in suspicious and asked.ask(suspicious=True)) or asked.ask(suspicious=False):
-                over += [job for job in self._waiting() if job.watcher is watcher and self._look(job)]
+            if not (key in suspicious and asked.ask(suspicious=True)):
+                asked.ask(suspicious=False)
+            # perhaps by another thread
+            if asked.asked > self._heard.setdefault(key, self._began):
+                self._heard[key] = asked.asked
+                over += [job for job in self._waiting() if job.watcher is watcher and self._has_ended(job)]
         return over
+
+    def _has_ended(self, job: Waitable) -> bool:
+        """Whether a job is over now that there is an answer; of thousands that go on, none is looked at closely."""
+        news = id(job) in self._suspects or job.watcher.is_done(job.job_id, mode="cache")
+        return news and self._look(job)
 
     def _sweep(self) -> list[Waitable]:
         now = time.monotonic()
         if now < self._sweep_at:
             return []
-        self._sweep_at = now + SWEEP_S
-        return [job for job in self._waiting() if job._look(at_files=True) and self._look(job)]
+        worked = time.thread_time()
+        candidates = self._swept.candidates(self._waiting())
+        over = [job for job in candidates if job._look(at_files=True) and self._look(job)]
+        self._sweep_at = now + max(SWEEP_S, min((time.thread_time() - worked) * IDLE_TIMES, LONGEST_SWEEP_S))
+        return over
 
     def _waiting(self) -> list[Waitable]:
         return [
@@ -246,6 +283,16 @@ class Waiter:
             select.select(descriptors, [], [], seconds)
         except (OSError, ValueError):
             time.sleep(seconds)  # closed meanwhile, by another thread or because its controller ended
+
+
+def _may_be_over(job: Waitable) -> bool:
+    """Whether anything is known of a job that a close look could take for its end; cheap, for thousands of jobs at once."""
+    if job._ending is not None or job._cancelled or not job._submitted_here:
+        return True
+    source = job._source()
+    if not isinstance(source, MarkerSource) or source.has(job.job_id):
+        return True
+    return bool(job.watcher.is_done(job.job_id, mode="cache"))
 
 
 def wait(jobs: Iterable[Waitable], timeout: float | None = None) -> list[Waitable]:

@@ -84,10 +84,19 @@ class InfoWatcher:
 
     def update_if_long_enough(self, mode: str) -> None:
         """Ask the scheduler if ``mode`` wants it."""
-        if mode == "force" or (mode == "standard" and time.time() - self._last_status_check > self._delay_s):
+        if mode == "force" or (mode == "standard" and self._is_older_than(self._delay_s)):
             self.update()
         elif mode not in ("standard", "cache"):
             raise ValueError(f'Unknown mode {mode!r}: choose "force", "standard" or "cache"')
+
+    def _is_older_than(self, seconds: float) -> bool:
+        """Whether the last answer is. ``_last_status_check`` is a time of day, which programs read and write: where the clock
+        was set back since, the answer's age is unknown, and asking once too often does no harm.
+        """
+        return not 0 <= time.time() - self._last_status_check < seconds
+
+    def let_go(self, job_id: str) -> None:
+        """A handle has seen the end of this job: it need not be asked about before somebody wants to know more of it."""
 
     def update(self) -> None:
         """Ask the scheduler now. A failing command leaves what was known."""

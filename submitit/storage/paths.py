@@ -32,6 +32,10 @@ _FILES = {
 }
 
 
+#: The root of each template: thousands of jobs have the same.
+_ROOTS: dict[str, str] = {}
+
+
 class JobPaths:
     """The files of one task of a job.
 
@@ -90,6 +94,15 @@ class JobPaths:
         if name == "folder":
             return self._fill(self._template)
         return self._fill(os.path.join(self._template, self._file(name)))
+
+    def entry(self, name: str) -> tuple[str, str]:
+        """The untagged directory above a file, and the entry of that directory which is the file or leads to it.
+
+        As long as the directory lists no such entry the file is not there: one listing tells it of thousands of jobs.
+        """
+        root = _ROOTS.get(self._template) or _ROOTS.setdefault(self._template, tagless_root(self._template))
+        below = f"{self._template}/{self._file(name)}"[len(root) :].lstrip("/")
+        return root, self._fill(below.partition("/")[0])
 
     def move_temporary_file(self, tmp_path: StrPath, name: str, keep_as_symlink: bool = False) -> None:
         """Moves a file to its place in the job's folder, which is made where it is missing.
