@@ -155,7 +155,8 @@ class PicklingExecutor(Executor):
 
     def _throttle(self) -> None:
         """Wait until the next submission is due."""
-        pause = self._last_job_submitted + self._throttling - time.time()
+        # No longer than ever, should the clock have been set back meanwhile.
+        pause = min(self._last_job_submitted + self._throttling - time.time(), self._throttling)
         if pause > 0:
             time.sleep(pause)
 

@@ -19,6 +19,7 @@ misreads them without a word (``-j 7_[1-3]`` lists element 0 alone); ``sacct -j`
 # Annotations are evaluated here: as strings, every field of a NamedTuple would be compiled by itself, which takes
 # longer than all the rest of the import. Patterns are compiled when they are first used.
 
+import bisect
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -62,6 +63,24 @@ class JobIds(NamedTuple):
         for span in self.spans:
             for index in span:
                 yield f"{self.main}_{index}"
+
+
+class Elements:
+    """Finds elements in a list: of an array in use there may be thousands of spans, and thousands of elements to find."""
+
+    __slots__ = ("_spans", "_starts")
+
+    def __init__(self, spans: Iterable[range]) -> None:
+        self._spans = sorted(spans, key=lambda span: span.start)
+        # Empty where spans overlap, as those with steps may: then each has to be tried.
+        apart = all(one[-1] < other[0] for one, other in zip(self._spans, self._spans[1:], strict=False))
+        self._starts = [span.start for span in self._spans] if apart else []
+
+    def __contains__(self, index: int) -> bool:
+        if not self._starts:
+            return any(index in span for span in self._spans)
+        place = bisect.bisect_right(self._starts, index)
+        return place > 0 and index in self._spans[place - 1]
 
 
 def parse(job_id: str) -> JobIds:
@@ -127,6 +146,14 @@ def split_step(job_id: str) -> tuple[str, str]:
 def main_id(job_id: str) -> str:
     """The id of the whole: of the array for an element, of the job for a step. A component keeps its ``+1``."""
     return split_step(job_id)[0].partition("_")[0]
+
+
+def leader_id(job_id: str) -> str:
+    """The id to ask for: of the whole (`main_id`), for a component the heterogeneous job's, whose answer tells of every one.
+
+    squeue takes ``12+1`` for 12, and sacct answers nothing (22.05).
+    """
+    return main_id(job_id).partition("+")[0]
 
 
 def main_ids(job_ids: Iterable[str]) -> list[str]:

@@ -118,11 +118,32 @@ _SIGNAL_OUT_OF_MEMORY: Final = 125  # slurm.h, SIG_OOM
 
 
 def as_info(record: JobRecord) -> dict[str, str]:
-    """What ``Job.get_info`` returns: the columns as printed, among them ``JobID``, ``State`` and ``NodeList``.
+    """What ``Job.get_info`` returns: texts under sacct's names, among them ``JobID``, ``State`` and ``NodeList``.
 
-    A program that stands in for sacct and prints fewer columns gives fewer keys.
+    Whichever command has answered, a value reads as sacct writes it; ``NodeList`` is empty where there is no node yet, and
+    times are seconds since 1970. A program that stands in for sacct and prints fewer columns gives fewer keys.
     """
-    return dict(record.columns)
+    info = dict(record.columns)
+    if "NodeList" in info:
+        info["NodeList"] = record.node_list
+    for name in ("Elapsed", "Timelimit"):
+        if name in info:
+            info[name] = _as_sacct_writes(info[name])
+    if record.max_rss and not info.get("MaxRSS"):
+        info["MaxRSS"] = f"{record.max_rss // 1024}K"  # a step's: sacct has none for the job itself
+    return info
+
+
+@functools.lru_cache(maxsize=1024)
+def _as_sacct_writes(text: str) -> str:
+    """A duration as ``[days-]hours:minutes:seconds``: squeue leaves off the hours, and the zero before them."""
+    seconds = duration(text)
+    if seconds is None or seconds == float("inf"):
+        return text
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{f'{days}-' if days else ''}{hour:02}:{minute:02}:{second:02}"
 
 
 # ---------------------------------------------------------------- squeue: what the controller knows
@@ -153,7 +174,7 @@ def squeue_command(user: str | None = None, job_ids: Iterable[str] = ()) -> list
     command = ["squeue", "--noheader", "--all", "--states=all", f"--format={'|'.join(_SQUEUE_COLUMNS.values())}"]
     if user is not None:
         command.append(f"--user={user}")
-    mains = ids_.main_ids(job_ids)
+    mains = list(dict.fromkeys(map(ids_.leader_id, job_ids)))
     if mains:
         # With a single id, one that is unknown is an error that looks like a controller out of reach.
         command.append(f"--jobs={','.join(mains if len(mains) > 1 else mains * 2)}")
@@ -208,6 +229,8 @@ _SACCT_COLUMNS: Final = (
     "ReqMem",
     "MaxRSS",
 )
+#: The keys of `as_info` that squeue or sacct give. scontrol tells much else.
+INFO_KEYS: Final = frozenset({*_SQUEUE_COLUMNS, *_SACCT_COLUMNS})
 #: More elements than this of one array, and the whole array is asked for.
 _SACCT_ELEMENTS: Final = 50
 #: Ids in one command: a request to the database grows with them.
@@ -223,9 +246,10 @@ def sacct_commands(job_ids: Iterable[str]) -> list[list[str]]:
     elements: dict[str, dict[str, None]] = {}
     for job_id in job_ids:
         ids = ids_.parse(job_id)
-        wanted = elements.setdefault(ids.main, {})
+        main = ids_.leader_id(ids.main)
+        wanted = elements.setdefault(main, {})
         few = ids.array and sum(map(len, ids.spans)) + len(wanted) <= _SACCT_ELEMENTS
-        wanted.update(dict.fromkeys(ids.each() if few else [ids.main]))
+        wanted.update(dict.fromkeys(ids.each() if few else [main]))
     chosen: list[str] = []
     for main, wanted in elements.items():
         chosen += [main] if main in wanted else wanted
@@ -400,7 +424,7 @@ class JobTable:
 
     def __init__(self, records: Iterable[JobRecord] = ()) -> None:
         self._records: dict[str, JobRecord] = {}
-        self._ranges: dict[str, list[tuple[ids_.JobIds, JobRecord]]] = {}
+        self._ranges: dict[str, list[tuple[ids_.JobIds, ids_.Elements, JobRecord]]] = {}
         # Jobs and arrays of which the controller has told something.
         self._told: set[str] = set()
         for record in records:
@@ -415,18 +439,25 @@ class JobTable:
         if record.source != "sacct":
             self._told.add(ids.main)
         if ids.array and (ids.cut or sum(map(len, ids.spans)) != 1):
-            self._ranges.setdefault(ids.main, []).append((ids, record))
+            self._ranges.setdefault(ids.main, []).append((ids, ids_.Elements(ids.spans), record))
             return
         key = next(ids.each())
         known = self._records.get(key)
         self._records[key] = record if known is None else merge(known, record)
 
     def get(self, job_id: str) -> JobRecord | None:
-        """What is known of one job or element, be it as part of a whole array (see `names`); ``None`` if nothing is."""
+        """What is known of one job or element, be it as part of a whole array (see `names`); ``None`` if nothing is.
+
+        A heterogeneous job is its first component, ``12`` and ``12+0`` alike: there its script runs, and sacct calls it 12 until
+        it ends.
+        """
+        found = self._records.get(job_id)
+        if found is not None:
+            return found
         main, underscore, index = job_id.partition("_")
-        if not (underscore and index.isdecimal()):
-            return self._records.get(job_id)
-        return self._records.get(job_id) or self._in_range(main, int(index)) or self._records.get(main)
+        if underscore and index.isdecimal():
+            return self._in_range(main, int(index)) or self._records.get(main)
+        return self._records.get(job_id.removesuffix("+0") if job_id.endswith("+0") else f"{job_id}+0")
 
     def names(self, job_id: str) -> bool:
         """Whether a record names this very job or element, alone or in a list.
@@ -436,8 +467,10 @@ class JobTable:
         forgotten it: the accounts should be asked before it is believed.
         """
         main, underscore, index = job_id.partition("_")
-        if job_id in self._records or not (underscore and index.isdecimal()):
-            return job_id in self._records
+        if job_id in self._records:
+            return True
+        if not (underscore and index.isdecimal()):
+            return self.get(job_id) is not None
         return self._in_range(main, int(index)) is not None
 
     def dropped(self, job_id: str) -> bool:
@@ -448,23 +481,23 @@ class JobTable:
         accounts were not asked, or have not heard yet.
         """
         main, underscore, _ = job_id.partition("_")
-        if not underscore or self.get(job_id) is not None or any(ids.cut for ids, _ in self._ranges.get(main, ())):
+        if not underscore or self.get(job_id) is not None or any(ids.cut for ids, _, _ in self._ranges.get(main, ())):
             return False
         return main in self._told or main in self._ranges or any(key.startswith(f"{main}_") for key in self._records)
 
     def _in_range(self, main: str, index: int) -> JobRecord | None:
         found: JobRecord | None = None
-        for ids, record in self._ranges.get(main, ()):
+        for _, elements, record in self._ranges.get(main, ()):
             # The accounts go on listing an element that was taken out of a waiting array.
             stale = record.source == "sacct" and record.word == "PENDING" and main in self._told
-            if not stale and ids.includes(index):
+            if not stale and index in elements:
                 found = record if found is None else merge(found, record)
         return found
 
     def __iter__(self) -> Iterator[JobRecord]:
         yield from self._records.values()
         for ranges in self._ranges.values():
-            yield from (record for _, record in ranges)
+            yield from (record for _, _, record in ranges)
 
     def __len__(self) -> int:
         return len(self._records) + sum(map(len, self._ranges.values()))
