@@ -150,7 +150,7 @@ class Job(Generic[R]):
             return True
         if force_check:
             self.watcher.update()
-            tracker.questions(self.watcher).asked = time.monotonic()
+            tracker.questions(self.watcher).note(time.monotonic())
             return self._look(at_files=True)
         asked = tracker.questions(self.watcher)
         if asked.ask(suspicious=self._suspicious()):

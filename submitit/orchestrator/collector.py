@@ -105,7 +105,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
             return _ended(job, sighting, info, dead)
     if job.watcher.is_done(job.job_id, mode="cache") and (fresh or attempt is None or not dead):
         return _ended(job, sighting, info, dead)
-    if not sighting.suspicious or not fresh or attempt is None:
+    if not sighting.suspicious or asked.told <= sighting.since or attempt is None:
         return None
     if state in _WAITING:
         sighting.settled, sighting.suspicious = attempt.number, False

@@ -49,6 +49,9 @@ class Questions:
         now = time.monotonic()
         #: When the newest answer was asked for.
         self.asked = float("-inf")
+        #: The same of the newest answer that the scheduler gave itself. Its accounts lag: what they call waiting or running
+        #: may be over.
+        self.told = float("-inf")
         self._next = now + FIRST_QUESTION_S
         self._pause = FIRST_QUESTION_S
         self._suspicion_pause = FIRST_SUSPICION_S
@@ -78,7 +81,7 @@ class Questions:
             self._watcher.update()
         finally:
             self._asking_since = float("-inf")
-        self.asked = now
+        self.note(now)
         self._pause = min(self._pause * 1.5, RAREST_QUESTION_S)
         worked = time.thread_time() - worked
         self._next = now + max(self._pause, min(worked * IDLE_TIMES, RAREST_QUESTION_S))
@@ -87,6 +90,12 @@ class Questions:
             end = time.monotonic()
             self._suspicion_next = end + max(self._suspicion_pause, (end - now) * REST_TIMES)
         return True
+
+    def note(self, asked: float) -> None:
+        """There is an answer to a question that was put at this time."""
+        self.asked = asked
+        if getattr(self._watcher, "told_by_scheduler", True):
+            self.told = asked
 
     def due_in(self, *, suspicious: bool) -> float:
         """Seconds until the next question may be put."""

@@ -19,6 +19,9 @@ class InfoWatcher:
     (asks if the last answer is older than ``delay_s``), "force" (asks now) and "cache" (never asks).
     """
 
+    #: Whether the last answer came from the scheduler itself: not if that was away and its accounts, which lag, were asked.
+    told_by_scheduler = True
+
     def __init__(self, delay_s: int = 60) -> None:
         self._delay_s = delay_s
         self._registered: set[str] = set()

@@ -129,6 +129,8 @@ def as_info(record: JobRecord) -> dict[str, str]:
     for name in ("Elapsed", "Timelimit"):
         if name in info:
             info[name] = _as_sacct_writes(info[name])
+    if "?" in info.get("ReqMem", ""):
+        info["ReqMem"] = ""  # "16?": sacct's way to write that it does not know yet (22.05)
     if record.max_rss and not info.get("MaxRSS"):
         info["MaxRSS"] = f"{record.max_rss // 1024}K"  # a step's: sacct has none for the job itself
     return info

@@ -121,7 +121,7 @@ class SlurmInfoWatcher(InfoWatcher):
             return
         self._num_calls += 1
         table, accounts, digests = queries.JobTable(), queries.JobTable(), _Digests()
-        queued = self._ask_squeue(open_jobs, table)
+        queued = self.told_by_scheduler = self._ask_squeue(open_jobs, table)
         records = {job_id: table.get(job_id) for job_id in open_jobs}
         unsettled = sorted(job_id for job_id, found in records.items() if _wants_accounts(job_id, found, digests))
         accounted = self._ask_sacct(unsettled, accounts) if unsettled else True

@@ -173,3 +173,11 @@ def note_start(directory: str, index: int) -> int:
     """Leave a file ``<index>.<attempt>``; return ``index``."""
     Path(directory, f"{index}.{os.environ.get('SLURM_RESTART_COUNT', '0')}").touch()
     return index
+
+
+def wait_calmly(started: str, go: str) -> str:
+    """Announce this process and wait for ``go``, with a look twice a second: a hundred of them run at once."""
+    announce(started)
+    while not Path(go).exists():
+        time.sleep(0.5)
+    return started

@@ -10,6 +10,7 @@ import pytest
 import submitit
 from submitit import errors
 from support import calls, faults
+from support.infos import check_infos
 from support.slurm_cluster import SlurmCluster, missing_programs
 from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until
 
@@ -54,6 +55,10 @@ def test_endings(client: Client) -> None:
     assert [job.result(DEADLINE_S) for job in array[:2]] == [4, 6]
     assert type(array[2].exception(DEADLINE_S)) is errors.FailedJobError
     until(lambda: good.state == "COMPLETED", "COMPLETED")
+
+
+def test_infos(client: Client) -> None:
+    check_infos(client)
 
 
 def test_memory_by_what_slurm_wrote_to_the_log(client: Client) -> None:

@@ -20,7 +20,7 @@ def cluster(tmp_path: Path) -> ToldCluster:
 def ask(cluster: ToldCluster) -> None:
     """Let the scheduler be asked as the tracker would."""
     cluster.watcher.update()
-    tracker.questions(cluster.watcher).asked = time.monotonic()
+    tracker.questions(cluster.watcher).note(time.monotonic())
 
 
 def test_a_recorded_result_is_the_end_and_asks_nobody(cluster: ToldCluster) -> None:

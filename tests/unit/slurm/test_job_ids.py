@@ -197,3 +197,17 @@ def test_expand_id_suffix_answers_as_version_1_did(text: str, expected: list[str
 def test_expand_id_suffix_refuses_what_is_no_range(text: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)numbers"):
         job_ids._expand_id_suffix(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["12_[0-4,7,9-11]", "12_[0-10:2]", "12_[0-10:2,1-5:2]", "12_[7,1-3]", "12_5", "12_[0-3,2-9]"]
+)
+def test_elements_are_found_as_they_are_listed(text: str) -> None:
+    ids = job_ids.parse(text)
+    elements = job_ids.Elements(ids.spans)
+    assert [index for index in range(-1, 20) if index in elements] == [i for i in range(-1, 20) if ids.includes(i)]
+
+
+@pytest.mark.parametrize(("job_id", "leader"), [("12", "12"), ("12_3", "12"), ("12+1", "12"), ("12+0.batch", "12")])
+def test_the_leader_is_asked_for(job_id: str, leader: str) -> None:
+    assert job_ids.leader_id(job_id) == leader

@@ -642,3 +642,30 @@ def test_a_submission_is_found_in_the_accounts() -> None:
     assert queries.parse_submissions(printed, "file_y") == "13"
     assert queries.parse_submissions(printed, "z|y") == "14"
     assert queries.parse_submissions(printed, "file_z") is None
+
+
+def test_components_of_a_heterogeneous_job_are_asked_for_by_their_leader() -> None:
+    assert queries.squeue_command(job_ids=["12+0", "12+1"])[-1] == "--jobs=12,12"
+    assert queries.sacct_commands(["12+0", "12+1", "13_4"])[0][-1] == "12,13_4"
+
+
+def test_a_heterogeneous_job_is_its_first_component() -> None:
+    line = "{}|RUNNING|n1|{}|1|2|3|0:05|1:00|500M|None"
+    table = JobTable(queries.parse_squeue("\n".join(line.format(*ids) for ids in (("12+1", 13), ("12+0", 12)))))
+    for asked, raw in (("12", "12"), ("12+0", "12"), ("12+1", "13")):
+        found = table.get(asked)
+        assert found is not None
+        assert found.raw_id == raw
+        assert table.names(asked)
+    early = JobTable(queries.parse_sacct("JobID|State\n12|RUNNING"))
+    assert early.get("12+0") is not None
+    assert early.get("12+1") is None
+
+
+def test_values_read_as_sacct_writes_them() -> None:
+    (found,) = queries.parse_squeue("12|PENDING||12|1|2|3|1-02:03:04|5:00|500M|None")
+    info = queries.as_info(found)
+    assert (info["Elapsed"], info["Timelimit"], info["NodeList"]) == ("1-02:03:04", "00:05:00", "")
+    (told,) = queries.parse_sacct("JobID|State|NodeList|Timelimit|ReqMem\n12|PENDING|None assigned|UNLIMITED|16?")
+    info = queries.as_info(told)
+    assert (info["Timelimit"], info["NodeList"], info["ReqMem"]) == ("UNLIMITED", "", "")
