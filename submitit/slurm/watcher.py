@@ -99,9 +99,10 @@ class SlurmInfoWatcher(InfoWatcher):
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
         """Whether the job is over for good: in a final state, gone from the queue in one that may be left, or lost."""
-        if mode == "cache" and job_id in self._seen:
+        if mode == "cache" and (job_id in self._seen or not self._info_dict):
+            # thousands of jobs that wait are asked for at once
             self._let_go.discard(job_id)
-            return job_id in self._finished  # thousands of jobs that wait are asked for at once
+            return job_id in self._finished
         return super().is_done(job_id, mode=mode) or job_id in self._finished
 
     # ---- asking
