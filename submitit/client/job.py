@@ -338,6 +338,13 @@ class Job(Generic[R]):
         """Whether the scheduler should be asked about the job soon."""
         return self._sighting is not None and self._sighting.suspicious
 
+    def _hasten(self, attempt: int, info: dict[str, str]) -> bool:
+        """The job has asked to be run again after ``attempt`` and waits for it: shorten that, if one can.
+
+        Returns whether all is done; if not, the scheduler is asked about the job soon again.
+        """
+        return True
+
     def _found_again(self) -> bool:
         """Whether the job may have ended before this handle was made."""
         return not self._submitted_here

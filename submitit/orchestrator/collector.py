@@ -108,7 +108,8 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     if not sighting.suspicious or asked.told <= sighting.since or attempt is None:
         return None
     if state in _WAITING:
-        sighting.settled, sighting.suspicious = attempt.number, False
+        if not attempt.requeued or job._hasten(attempt.number, info):
+            sighting.settled, sighting.suspicious = attempt.number, False
     elif state in _ALIVE and dead and not attempt.terminated:
         # one rank died under the others, or the scheduler is about to see that there is none left
         settling_s = MEMORY_SETTLING_S if _shows_memory(job, dead) else SETTLING_S
@@ -145,18 +146,15 @@ def _ending_for_good(job: Collectable, info: dict[str, str], attempt: Attempt) -
 
 
 def _was_cancelled(job: Collectable, attempt: Attempt) -> bool:
-    """Whether slurmstepd says so in the logs: where there are no accounts, nobody else does before the last process is gone.
+    """Whether slurmstepd says so in the script's log: where there are no accounts, nobody else does before the last process is gone.
 
-    The words after the time are missing where the reason is another: "DUE TO TIME LIMIT", "… PREEMPTION", "… JOB REQUEUE".
+    There are more words after the time where the reason is another: "DUE TO TIME LIMIT", "… PREEMPTION", "… JOB REQUEUE". What is
+    said of a step is no evidence: "STEP 7.0 … CANCELLED AT …" is all that comes of any SIGTERM, of a preemption's too.
     """
     if not attempt.terminated or "batch" in attempt.exits:
         return False
-    last = [tail(path).splitlines()[-1:] for path in (job._task_paths(job._tasks[0]).stderr, job._batch_log())]
-    return any(
-        " CANCELLED AT " in line and line.endswith(" ***") and " DUE TO " not in line
-        for lines in last
-        for line in lines
-    )
+    said = [line for line in tail(job._batch_log()).splitlines() if "*** JOB " in line and " CANCELLED AT " in line]
+    return bool(said) and " DUE TO " not in said[-1]
 
 
 _WAITING = frozenset(

@@ -150,6 +150,9 @@ class JobEnvironment:
 
         return Interruption.UNKNOWN
 
-    def _requeue(self, countdown: int) -> None:
-        """Ask the scheduler to run this job again under the same id; ``countdown`` time-outs are left."""
+    def _requeue(self, countdown: int) -> bool | None:
+        """Ask the scheduler to run this job again under the same id; ``countdown`` time-outs are left.
+
+        ``False`` says that it was not this that brings the job back.
+        """
         raise NotImplementedError(f"{type(self).__name__} cannot requeue its jobs")

@@ -8,12 +8,14 @@ what is said is written straight to the descriptors.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
 from submitit import log
 from submitit.orchestrator import checkpoint
 from submitit.orchestrator.interruption import Interruption
+from submitit.storage import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
         def job_id(self) -> str: ...
         @property
         def global_rank(self) -> int: ...
+        @property
+        def _attempt(self) -> int: ...
         def _interruption(self) -> Interruption: ...
-        def _requeue(self, countdown: int) -> None: ...
+        def _requeue(self, countdown: int) -> bool | None: ...
 
 
 class SignalHandler:
@@ -82,16 +86,19 @@ class SignalHandler:
         with self._alone():
             if self.ending is not None:
                 return
-            interruption = self.env._interruption()
-            timed_out = interruption is not Interruption.PREEMPTED and self.has_timed_out()
-            cause = "timed-out" if timed_out else "preempted"
-            log.say(
-                "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is {cause}."
-            )
+            caught = f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}"
             if self.env.global_rank != 0:
-                # ending this rank could end the job before rank 0 has saved
+                # one rank asks the scheduler; and ending this one could end the job before rank 0 has saved
+                log.say("WARNING", f"{caught}.")
                 log.say("INFO", f"Not checkpointing nor requeuing since I am a slave (procid={self.env.global_rank}).")
                 return
+            interruption = self.env._interruption()
+            if interruption is Interruption.CANCELLED:
+                # the warning came while the function was in code that cannot be interrupted: it is too late for it
+                self.bypass(signum, frame)
+                return
+            timed_out = self._is_time_out(interruption)
+            log.say("WARNING", f"{caught}: this job is {_cause(timed_out=timed_out)}.")
             if not checkpoint.is_checkpointable(self._delayed):
                 reason = (
                     "timed-out and not checkpointable"
@@ -100,7 +107,7 @@ class SignalHandler:
                 )
                 log.say("INFO", f"Job not requeued because: {reason}.")
                 return
-            self._checkpoint(by_scheduler=interruption is Interruption.PREEMPTED, timed_out=timed_out)
+            self._checkpoint(interruption, timed_out=timed_out)
 
     def checkpoint_and_exit(self, signum: int, frame: types.FrameType | None = None) -> None:
         """Save the state of a checkpointable function and end the process; whoever sent the signal runs the job again."""
@@ -114,25 +121,37 @@ class SignalHandler:
                 log.say("INFO", f"Not checkpointing since I am a slave (procid={self.env.global_rank}).")
                 return
             if checkpoint.is_checkpointable(self._delayed):
-                self._checkpoint(by_scheduler=True, timed_out=False)
+                self._checkpoint(Interruption.REQUEUED, timed_out=False)
             self._exit()
 
     def _on_term(self, signum: int, frame: types.FrameType | None = None) -> None:
-        """SIGTERM may be all the warning that a preempted job gets (slurm.conf.5, GraceTime)."""
+        """SIGTERM may be all the warning that a job gets.
+
+        That of a preempted one is (slurm.conf.5, GraceTime), and that of a job whose warning falls due together with the end of
+        its time: Slurm looks at limits twice a minute. Some seconds are left then as well (KillWait).
+        """
         with self._alone():
             if self.ending is not None:
                 return
             mine = self.env.global_rank == 0 and checkpoint.is_checkpointable(self._delayed)
-            if mine and self.env._interruption() is Interruption.PREEMPTED:
+            interruption = self.env._interruption() if mine else Interruption.OTHER
+            if interruption in (Interruption.REQUEUED, Interruption.PREEMPTED, Interruption.OUT_OF_TIME):
+                timed_out = self._is_time_out(interruption)
                 log.say(
                     "WARNING",
-                    f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted.",
+                    f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is {_cause(timed_out=timed_out)}.",
                 )
-                self._checkpoint(by_scheduler=True, timed_out=False)
+                self._checkpoint(interruption, timed_out=timed_out)
             self.bypass(signum, frame)
 
-    def _checkpoint(self, *, by_scheduler: bool, timed_out: bool) -> None:
-        """Save, requeue unless the scheduler does that by itself, and end the call."""
+    def _is_time_out(self, interruption: Interruption) -> bool:
+        """Whether this counts as one of the time-outs that the submission may have."""
+        if interruption in (Interruption.REQUEUED, Interruption.PREEMPTED):
+            return False  # it may be anywhere in its time: no clock can tell
+        return self.has_timed_out() or interruption is Interruption.OUT_OF_TIME
+
+    def _checkpoint(self, interruption: Interruption, *, timed_out: bool) -> None:
+        """Save, requeue unless the scheduler has done that by itself, and end the call."""
         try:
             countdown = self._delayed._timeout_countdown - timed_out
             log.say("INFO", "Calling checkpoint method.")
@@ -142,13 +161,21 @@ class SignalHandler:
 
                 log.say("INFO", f"Job not requeued because: {reason}.")
                 raise UncompletedJobError(f"Job not requeued because: {reason}.")
-            if not by_scheduler:
-                self.env._requeue(countdown)
+            if interruption is not Interruption.REQUEUED and self.env._requeue(countdown) is not False:
                 log.say("INFO", f"Requeued job {self.env.job_id} ({countdown} remaining timeouts)")
+                if interruption is not Interruption.PREEMPTED:
+                    self._mark_requeued()
         except BaseException as error:
             self.ending = error
             raise
         self._exit()
+
+    def _mark_requeued(self) -> None:
+        """Tell the client that nobody else needs this job's place: it may start again as soon as there is room."""
+        directory = os.environ.get("SUBMITIT_EVENTS")
+        if directory:
+            place = events.EventDirectory(directory)
+            place.mark(self.env.job_id, self.env.global_rank, self.env._attempt, "requeue", self.env.hostname)
 
     def _exit(self) -> None:
         log.say("INFO", "Exiting gracefully after preemption/timeout.")
@@ -172,6 +199,10 @@ class _Blocked:
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+def _cause(*, timed_out: bool) -> str:
+    return "timed-out" if timed_out else "preempted"
 
 
 def _warned_at(limit_s: float) -> float:

@@ -62,6 +62,8 @@ class Attempt(NamedTuple):
     exits: dict[str, int]
     #: Whether the job was told to terminate.
     terminated: bool
+    #: Whether the job itself has asked to be run again.
+    requeued: bool = False
 
 
 class MarkerSource(Source):
@@ -96,7 +98,7 @@ class MarkerSource(Source):
         if not markers:
             return None
         latest = max(marker.attempt for marker in markers)
-        started, recorded, exits, terminated = set(), set(), {}, False
+        started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
         for marker in markers:
             if marker.attempt != latest:
                 continue
@@ -106,9 +108,11 @@ class MarkerSource(Source):
                 recorded.add(marker.task)
             elif marker.kind == "term":
                 terminated = True
+            elif marker.kind == "requeue":
+                requeued = True
             elif marker.code is not None:
                 exits[marker.task] = marker.code
-        return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated)
+        return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
 
     def node(self, job_id: str, task: str) -> str:
         """The node that a task last left a marker from; ``""`` where it left none."""

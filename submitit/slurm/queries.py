@@ -583,9 +583,13 @@ def requeue_command(job_id: str) -> list[str]:
     return ["scontrol", "requeue", job_id]
 
 
-def start_now_command(job_id: str) -> list[str]:
-    """End the wait that follows a requeue (121 s). The owner may; a job that has started or ended is an error."""
-    return update_command(job_id, StartTime="now")
+def start_soon_command(job_id: str) -> list[str]:
+    """End the wait that follows a requeue (121 s). The owner may; a job that has started or ended is an error.
+
+    Not at once: in the second in which an attempt has ended, its node refuses the next one as the same ("Job credential
+    revoked"), and the job fails.
+    """
+    return update_command(job_id, StartTime="now+3")
 
 
 def throttle_command(array_id: str, parallelism: int) -> list[str]:

@@ -22,7 +22,7 @@ from submitit.orchestrator import checkpoint
 from submitit.orchestrator.sources import MarkerSource, marker_source
 from submitit.orchestrator.state import JobState
 from submitit.slurm import parameters as parameters_
-from submitit.slurm import queries, sbatch, shield
+from submitit.slurm import queries, requeued, sbatch, shield
 from submitit.slurm.environment import SlurmJobEnvironment
 from submitit.slurm.job_ids import _expand_id_suffix, read_job_id
 from submitit.slurm.nodelist import SlurmParseException, _parse_node_list
@@ -117,6 +117,9 @@ class SlurmJob(Job[R]):
             if not words or (queries.is_unknown_job(words) and all(job.done() for job in jobs)):
                 return
             raise RuntimeError(f"Slurm did not throttle array {array_id}: {words}") from error
+
+    def _hasten(self, attempt: int, info: dict[str, str]) -> bool:
+        return requeued.start_soon(self._events_path or "", self.job_id, attempt, info)
 
     def _interrupt(self, timeout: bool = False) -> None:
         """Send what a preemption sends (SIGTERM, then the user signal), or with ``timeout`` what a time-out sends first.

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     StrPath = str | os.PathLike[str]
 
 #: ``run``: the function is about to be called. ``done``: its result is on disk. ``term``: SIGTERM arrived, the ending may be
-#: undone by the scheduler. ``exit-<code>``: the process is gone, the last word of the shell around it.
-KINDS = ("run", "term", "done", "exit")
+#: undone by the scheduler. ``requeue``: the job has saved its state and asked to be run again, and was heard. ``exit-<code>``:
+#: the process is gone, the last word of the shell around it.
+KINDS = ("run", "term", "done", "requeue", "exit")
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
 #: The coarsest clock of a file system, doubled: a directory can change after a listing and show the same time.
@@ -34,7 +35,7 @@ class Marker(NamedTuple):
     #: "0", "1" … or "batch" for the batch step.
     task: str
     attempt: int
-    #: "run", "done", "term" or "exit-<code>".
+    #: "run", "done", "term", "requeue" or "exit-<code>".
     kind: str
     #: The exit code, of "exit-<code>" alone.
     code: int | None = None
@@ -56,7 +57,7 @@ def parse_marker(name: str) -> Marker | None:
     job_id, _, task = head.rpartition("-")
     if not job_id or "/" in job_id or not _is_number(attempt) or not (task == "batch" or _is_number(task)):
         return None
-    if kind in {"run", "term", "done"}:
+    if kind in {"run", "term", "done", "requeue"}:
         return Marker(job_id, task, int(attempt), kind)
     word, _, code = kind.partition("-")
     if word != "exit" or not _is_number(code.removeprefix("-")):
@@ -100,7 +101,7 @@ class EventDirectory:
             job_id: of the job.
             task: rank, or "batch".
             attempt: 0 for the first start.
-            kind: "run", "done", "term" or "exit-<code>".
+            kind: "run", "done", "term", "requeue" or "exit-<code>".
             text: what the file holds: the host's name.
 
         Returns:

@@ -126,20 +126,93 @@ def test_where_slurm_cannot_be_asked_the_clock_decides(
     assert len(requeues(stand_in)) == 1
 
 
-def test_a_preempted_job_is_requeued_by_slurm(
-    stand_in: StandIn, executor: submitit.SlurmExecutor, capfd: pytest.CaptureFixture[str]
+def shown(*fields: str) -> Callable[[list[str]], str]:
+    """What scontrol answers of job 12."""
+    return lambda command: "JobId=12 JobName=x\n" + "".join(f"   {field}\n" for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "requeued", "left"),
+    [
+        (("JobState=COMPLETING Reason=None", "Restarts=1"), 0, 1),
+        (("JobState=RUNNING Reason=None", "Restarts=0 PreemptTime=1700000000"), 1, 1),
+        (("JobState=COMPLETING Reason=TimeLimit", "Restarts=0"), 1, 0),
+        (("JobState=RUNNING Reason=None", "Restarts=0 PreemptTime=None"), 1, 0),
+    ],
+    ids=["preempted", "in its grace time", "out of time", "nearly out of time"],
+)
+def test_a_job_is_requeued_where_slurm_does_not(
+    stand_in: StandIn,
+    executor: submitit.SlurmExecutor,
+    capfd: pytest.CaptureFixture[str],
+    fields: tuple[str, ...],
+    requeued: int,
+    left: int,
 ) -> None:
-    stand_in.answers["scontrol"] = lambda command: (
-        "JobId=12 JobName=x\n   JobState=RUNNING Reason=None\n   Restarts=0 PreemptTime=1700000000\n"
-    )
+    stand_in.answers["scontrol"] = shown(*fields)
     job = executor.submit(Counting(), 1)
     ends(lambda: stand_in.run(executor.folder, job.job_id))
+    assert len(requeues(stand_in)) == requeued
+    assert job.submission()._timeout_countdown == left
+    assert f"this job is {'preempted' if left else 'timed-out'}." in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_a_cancelled_job_is_not_brought_back(
+    stand_in: StandIn, executor: submitit.SlurmExecutor, number: signal.Signals
+) -> None:
+    stand_in.answers["scontrol"] = shown("JobState=COMPLETING Reason=None", "Restarts=0")
+    job = executor.submit(Counting(number), 1)
+    stand_in.run(executor.folder, job.job_id)
     assert requeues(stand_in) == []
-    assert job.submission()._timeout_countdown == 1
-    assert "this job is preempted." in capfd.readouterr().out
+    assert job.result() == 1
 
 
-def test_a_refused_requeue_is_not_the_functions_failure(stand_in: StandIn, executor: submitit.SlurmExecutor) -> None:
+def refusing(*fields: str) -> Callable[[list[str]], str]:
+    """scontrol knows job 12, and requeues nothing."""
+    return lambda command: refuse("no")(command) if command[1] == "requeue" else shown(*fields)(command)
+
+
+def test_a_requeue_that_is_not_allowed(stand_in: StandIn, executor: submitit.SlurmExecutor) -> None:
+    stand_in.answers["scontrol"] = refusing("JobState=RUNNING Reason=None", "Requeue=0 Restarts=0")
+    job = executor.submit(Counting(), 1)
+    with pytest.raises(utils.UncompletedJobError, match="may not be requeued"):
+        stand_in.run(executor.folder, job.job_id)
+    saved: Any = job.submission()
+    assert saved.function.count == 1
+    with pytest.raises(
+        utils.FailedJobError, match=r"Job not requeued because: it may not be requeued.* Its state is saved"
+    ):
+        job.result()
+
+
+def test_a_requeue_is_asked_for_until_it_is_done(
+    stand_in: StandIn, executor: submitit.SlurmExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its grace time a job must not end by itself before: Slurm would not run it again."""
+    monkeypatch.setattr("submitit.slurm.environment.REFUSED_PAUSES_S", (0.01, 0.02))
+    refused = refusing("JobState=RUNNING Reason=None", "Requeue=1 Restarts=0 PreemptTime=1700000000")
+    stand_in.answers["scontrol"] = lambda command: "" if len(requeues(stand_in)) > 5 else refused(command)
+    job = executor.submit(Counting(), 1)
+    ends(lambda: stand_in.run(executor.folder, job.job_id))
+    assert len(requeues(stand_in)) == 6
+
+
+def test_a_requeue_that_is_refused_for_good(
+    stand_in: StandIn, executor: submitit.SlurmExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submitit.slurm.environment.REFUSED_PAUSES_S", (0.01, 0.02))
+    stand_in.answers["scontrol"] = refusing("JobState=RUNNING Reason=None", "Requeue=1 Restarts=0 PreemptTime=None")
+    job = executor.submit(Counting(), 1)
+    with pytest.raises(utils.UncompletedJobError, match="Slurm refuses to"):
+        stand_in.run(executor.folder, job.job_id)
+    assert len(requeues(stand_in)) == 3
+
+
+def test_a_refused_requeue_is_not_the_functions_failure(
+    stand_in: StandIn, executor: submitit.SlurmExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submitit.slurm.environment.REFUSED_PAUSES_S", (0.01, 0.02))
     stand_in.answers["scontrol"] = refuse("Job is pending execution")
     job = executor.submit(Counting(), 1)
     ends(lambda: stand_in.run(executor.folder, job.job_id))

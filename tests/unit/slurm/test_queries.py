@@ -514,7 +514,7 @@ def test_commands_that_tell() -> None:
     assert queries.scancel_command(["12_0", "12_1", "12_7", "13"]) == ["scancel", "12_[0-1,7]", "13"]
     assert queries.scancel_command(["13_1"], "USR2") == ["scancel", "13_1", "--signal", "USR2"]
     assert queries.requeue_command("12_3") == ["scontrol", "requeue", "12_3"]
-    assert queries.start_now_command("12") == ["scontrol", "update", "jobid=12", "StartTime=now"]
+    assert queries.start_soon_command("12") == ["scontrol", "update", "jobid=12", "StartTime=now+3"]
     assert queries.throttle_command("12", 4) == ["scontrol", "update", "jobid=12", "ArrayTaskThrottle=4"]
     assert queries.update_command("12", MinMemoryNode="400", TimeLimit="10") == [
         "scontrol",

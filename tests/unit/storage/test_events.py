@@ -23,7 +23,7 @@ JOB_IDS = st.text(st.characters(blacklist_characters="/\0", blacklist_categories
     JOB_IDS,
     st.integers(0, 10**6).map(str) | st.just("batch"),
     st.integers(0, 100),
-    st.sampled_from(["run", "done", "term"]) | st.integers(-64, 255).map(lambda code: f"exit-{code}"),
+    st.sampled_from(["run", "done", "term", "requeue"]) | st.integers(-64, 255).map(lambda code: f"exit-{code}"),
 )
 def test_names_are_read_back(job_id: str, task: str, attempt: int, kind: str) -> None:
     code = int(kind.removeprefix("exit-")) if kind.startswith("exit-") else None
@@ -244,4 +244,4 @@ def test_modes(tmp_path: Path) -> None:
 
 
 def test_kinds() -> None:
-    assert events.KINDS == ("run", "term", "done", "exit")
+    assert events.KINDS == ("run", "term", "done", "requeue", "exit")
