@@ -28,6 +28,9 @@ SETTLING_S = 0.5
 #: The same for one that was killed for its memory: what it had used is worth waiting for.
 MEMORY_SETTLING_S = 3.0
 
+#: How long slurmstepd may need to write why it ends a job.
+SAYING_S = 2.0
+
 _ERRORS = {
     JobState.TIMEOUT: errors.JobTimeoutError,
     JobState.DEADLINE: errors.JobTimeoutError,
@@ -53,11 +56,13 @@ class Ending(NamedTuple):
 class Sighting:
     """What one job's markers made of it so far: remembered between two looks."""
 
-    __slots__ = ("attempt", "confirmed", "settled", "since", "suspicious", "swept")
+    __slots__ = ("attempt", "completing", "confirmed", "settled", "since", "suspicious", "swept")
 
     def __init__(self) -> None:
         self.attempt: Attempt | None = None
         self.since = 0.0
+        #: Since when the scheduler calls the job COMPLETING; ``None`` while it does not.
+        self.completing: float | None = None
         #: Whether the scheduler says of a job that was told to terminate that it goes on.
         self.confirmed = False
         #: The last attempt that the scheduler is known to run again: its markers are history.
@@ -99,6 +104,10 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
         )
     info: dict[str, str] = job.watcher.get_info(job.job_id, mode="cache")
     state = JobState.read(info.get("State", ""))
+    if state is not JobState.COMPLETING:
+        sighting.completing = None
+    elif sighting.completing is None:
+        sighting.completing = time.monotonic()
     if attempt is None:
         dead = _told_exits(job, info)
         if dead and state in _ALIVE:
@@ -117,7 +126,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
             return _ended(job, sighting, info, dead)
     elif state in _ALIVE and not dead and "batch" not in attempt.exits:
         sighting.confirmed, sighting.suspicious = True, False
-    elif state is JobState.COMPLETING and (ending := _ending_for_good(job, info, attempt)):
+    elif state is JobState.COMPLETING and (ending := _ending_for_good(job, info, sighting)):
         return _ended(job, sighting, {**info, "State": ending}, dead)
     elif dead and state is JobState.UNKNOWN and time.monotonic() - sighting.since > GRACE_S:
         return _ended(job, sighting, info, dead)
@@ -132,7 +141,7 @@ def _tells_of_memory(stderr: str) -> bool:
     return any(words in stderr for words in _MEMORY_WORDS)
 
 
-def _ending_for_good(job: Collectable, info: dict[str, str], attempt: Attempt) -> str:
+def _ending_for_good(job: Collectable, info: dict[str, str], sighting: Sighting) -> str:
     """The state that a job which is being ended will stay in; ``""`` if it may yet return, or nobody knows.
 
     At a time-out a function that saves its state may still be at it.
@@ -140,18 +149,22 @@ def _ending_for_good(job: Collectable, info: dict[str, str], attempt: Attempt) -
     ending: JobState = JobState.read(info.get("Ending", ""))
     if ending in (JobState.TIMEOUT, JobState.DEADLINE):
         return str(ending.value) if job._checkpointable is False else ""
-    if ending is JobState.CANCELLED or (not info.get("Ending") and _was_cancelled(job, attempt)):
+    if ending is JobState.CANCELLED or (not info.get("Ending") and _was_cancelled(job, sighting)):
         return "CANCELLED"
     return ""
 
 
-def _was_cancelled(job: Collectable, attempt: Attempt) -> bool:
+def _was_cancelled(job: Collectable, sighting: Sighting) -> bool:
     """Whether slurmstepd says so in the script's log: where there are no accounts, nobody else does before the last process is gone.
 
-    There are more words after the time where the reason is another: "DUE TO TIME LIMIT", "… PREEMPTION", "… JOB REQUEUE". What is
-    said of a step is no evidence: "STEP 7.0 … CANCELLED AT …" is all that comes of any SIGTERM, of a preemption's too.
+    Of a job that is ended for another reason it says more, if a little later: "DUE TO TIME LIMIT", "… PREEMPTION", "… JOB
+    REQUEUE". What it says of a step is no evidence: "STEP 7.0 … CANCELLED AT …" is what comes of any SIGTERM, of a preemption's
+    too.
     """
-    if not attempt.terminated or "batch" in attempt.exits:
+    attempt = sighting.attempt
+    if attempt is None or not attempt.terminated or attempt.requeued or "batch" in attempt.exits:
+        return False
+    if sighting.completing is None or time.monotonic() - sighting.completing < SAYING_S:
         return False
     said = [line for line in tail(job._batch_log()).splitlines() if "*** JOB " in line and " CANCELLED AT " in line]
     return bool(said) and " DUE TO " not in said[-1]
