@@ -8,9 +8,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from submitit.helpers import Checkpointable, DelayedSubmission
 from support.calls import describe, my_rank, wait_for, wait_for_file
 
 
@@ -150,7 +152,7 @@ def restarts_and(number: int) -> tuple[int, int, str | None]:
 
 
 class Saving:
-    """Checkpointable: waits in each attempt but the last; ``directory`` gets a file an attempt, with the process's number."""
+    """Waits in each attempt but the last; ``directory`` gets a file an attempt, with the process's number."""
 
     def __init__(self, attempts: int, directory: str) -> None:
         self.attempts = attempts
@@ -163,10 +165,8 @@ class Saving:
         return self.done
 
     def checkpoint(self) -> Any:
-        import submitit
-
         self.done += 1
-        return submitit.helpers.DelayedSubmission(self)
+        return DelayedSubmission(self)
 
 
 def note_start(directory: str, index: int) -> int:
@@ -181,3 +181,83 @@ def wait_calmly(started: str, go: str) -> str:
     while not Path(go).exists():
         time.sleep(0.5)
     return started
+
+
+class Running:
+    """Announces each attempt by number and waits for the file ``go``."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        #: How many times its state was saved, where it can be.
+        self.saved = 0
+
+    def __call__(self) -> dict[str, int]:
+        announce(f"{self.directory}/attempt-{restarts()}")
+        self.wait()
+        return {"saved": self.saved, "restarts": restarts()}
+
+    def wait(self) -> None:
+        wait_for(lambda: Path(self.directory, "go").exists(), 3600)
+
+
+class Checkpointed(Running, Checkpointable):
+    def checkpoint(self, *args: Any, **kwargs: Any) -> DelayedSubmission:
+        self.saved += 1
+        return super().checkpoint(*args, **kwargs)
+
+
+class Hooked(Running):
+    """Has the one method that asks for no import of this library."""
+
+    def __submitit_checkpoint__(self) -> Any:
+        self.saved += 1
+        return DelayedSubmission(self)
+
+
+#: What can be submitted, by how it saves its state: a job of each is started with a directory.
+KINDS: dict[str, Callable[[str], Running]] = {
+    "plain": Running,
+    "checkpointable": Checkpointed,
+    "`__submitit_checkpoint__`": Hooked,
+}
+
+
+class InC(Checkpointed):
+    """In its first attempt it waits in code that no signal handler of Python interrupts, for the file ``out``."""
+
+    def wait(self) -> None:
+        if restarts():
+            super().wait()
+            return
+        library, mutex = (
+            ctypes.CDLL(None),
+            ctypes.create_string_buffer(64),
+        )  # as long as any mutex; all zero is unlocked
+        library.pthread_mutex_lock(mutex)
+
+        def let_out() -> None:
+            wait_for(lambda: Path(self.directory, "out").exists(), 3600)
+            library.pthread_mutex_unlock(mutex)
+
+        threading.Thread(target=let_out, daemon=True).start()
+        library.pthread_mutex_lock(mutex)
+        super().wait()
+
+
+class Greedy(Running):
+    def __call__(self) -> dict[str, int]:
+        fill_memory(600)
+        return super().__call__()
+
+
+class GreedyCheckpointed(Greedy, Checkpointed): ...
+
+
+class GreedyHooked(Greedy, Hooked): ...
+
+
+GREEDY: dict[str, Callable[[str], Running]] = {
+    "plain": Greedy,
+    "checkpointable": GreedyCheckpointed,
+    "`__submitit_checkpoint__`": GreedyHooked,
+}

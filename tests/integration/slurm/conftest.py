@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def client(slurm: SlurmCluster, tmp_path: Path) -> Iterator[Client]:
     """This process as a client of the cluster that all tests share."""
     yield Client(slurm, tmp_path)
     clear_away(slurm, tmp_path)
+
+
+@pytest.fixture
+def waits(client: Client) -> Iterator[ThreadPoolExecutor]:
+    """Threads that wait for jobs."""
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+        clear_away(client.cluster, client.directory)  # no wait outlasts its job
 
 
 @pytest.fixture

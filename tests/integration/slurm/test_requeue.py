@@ -1,12 +1,10 @@
-"""Jobs that run out of time, are preempted, or are asked by hand to save their state.
-
-A job is waited for in a thread from its submission on: that it runs again must never look like its end.
-"""
+"""Jobs that requeue themselves: out of time, or told by hand to save their state. A client that waits lets them start at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,65 +12,17 @@ import pytest
 
 import submitit
 from submitit import errors
+from submitit.slurm import requeued
 from support import faults
-from support.slurm_jobs import DEADLINE_S, Client, clear_away, start_again, state_of, until
+from support.attempts import LONG_S, Attempts
+from support.reliability import Fault
+from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("unasked")]
 
-
-@pytest.fixture
-def waits(client: Client) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-        clear_away(client.cluster, client.directory)  # no wait outlasts its job
-
-
-class Attempts:
-    """A job with a directory in which each attempt leaves a file, waited for from the beginning."""
-
-    def __init__(self, client: Client, waits: ThreadPoolExecutor, name: str) -> None:
-        self.client = client
-        self.directory = client.directory / name
-        self.directory.mkdir()
-        self._waits = waits
-        self.job: submitit.Job[Any]
-        self.error: Future[errors.UncompletedJobError | None]
-
-    def submit(self, function: Callable[..., Any], *args: Any, **parameters: Any) -> Attempts:
-        self.job = self.client.submit(function, *args, **parameters)
-        self.error = self._waits.submit(self.job.exception, 2 * DEADLINE_S)
-        return self
-
-    def checkpointable(self, attempts: int, **parameters: Any) -> Attempts:
-        return self.submit(faults.Saving(attempts, str(self.directory)), **parameters)
-
-    def plain(self, **parameters: Any) -> Attempts:
-        """Runs until the file ``go`` is there, however often it is started."""
-        return self.submit(faults.wait_between, *map(str, (self.path(0), self.directory / "go")), **parameters)
-
-    def path(self, attempt: int) -> Path:
-        return self.directory / f"attempt-{attempt}"
-
-    def until_started(self, attempt: int = 0) -> Attempts:
-        until(lambda: self.path(attempt).exists() or self.error.done(), f"attempt {attempt}")
-        assert not self.error.done(), self.error.result()
-        return self
-
-    def interrupt(self, timeout: bool) -> Attempts:
-        assert isinstance(self.job, submitit.SlurmJob)
-        self.job._interrupt(timeout)
-        return self
-
-    def start_again(self) -> Attempts:
-        start_again(self.client.cluster, self.job.job_id)
-        return self
-
-    def said(self, words: str) -> int:
-        return (self.job.stdout() or "").count(words)
-
+SAVING = [kind for kind in faults.KINDS if kind != "plain"]
 
 # ---------------------------------------------------------------- out of time
-
 
 #: Slurm looks at limits every 30 s, and warns at the first look within 30 s and the delay of the end: of a limit of a
 #: minute with this delay between the seconds 25 and 55.
@@ -80,115 +30,176 @@ A_MINUTE: dict[str, Any] = {"timeout_min": 1, "slurm_signal_delay_s": 5}
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("unasked")
-def test_out_of_time(client: Client, waits: ThreadPoolExecutor) -> None:
-    saving = [
-        Attempts(client, waits, f"saving-{srun}").checkpointable(2, slurm_use_srun=srun, **A_MINUTE)
+@pytest.mark.timeout(400)
+def test_out_of_time(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
+    jobs = [
+        Attempts(client, waits, f"{number}-{srun}").of_kind(kind, slurm_use_srun=srun, **A_MINUTE)
+        for number, kind in enumerate(faults.KINDS)
         for srun in (True, False)
     ]
-    plain = [Attempts(client, waits, f"plain-{srun}").plain(slurm_use_srun=srun, **A_MINUTE) for srun in (True, False)]
-    exhausted = Attempts(client, waits, "exhausted").checkpointable(3, max_num_timeout=1, **A_MINUTE)
-    for attempts in (*saving, exhausted):
-        attempts.until_started().start_again()
-    for attempts in saving:
-        assert attempts.error.result(2 * DEADLINE_S) is None
-        assert attempts.job.result() == 1
-        assert attempts.said("this job is timed-out") == 1
-        assert attempts.said("(2 remaining timeouts)") == 1
-    for attempts in plain:
-        error = attempts.error.result(2 * DEADLINE_S)
-        assert type(error) is errors.JobTimeoutError, repr(error)
-        assert attempts.said("Job not requeued because: timed-out and not checkpointable.") == 1
-    error = exhausted.error.result(2 * DEADLINE_S)
-    assert type(error) is errors.FailedJobError
-    assert "timed-out too many times" in str(error)
-    assert type(error.__cause__) is errors.UncompletedJobError
+    exhausted = Attempts(client, waits, "exhausted").of_kind("checkpointable", max_num_timeout=1, **A_MINUTE)
+    in_c = Attempts(client, waits, "in-c").submit(faults.InC(str(client.directory / "in-c")), **A_MINUTE)
+    late = Attempts(client, waits, "late").submit(faults.InC(str(client.directory / "late")), **A_MINUTE)
+    late.kind = "checkpointable"
+    for attempts in (*jobs, exhausted, in_c, late):
+        attempts.until_started()
+    fault.injected()
+
+    until(lambda: exhausted.said("this job is timed-out"), "a warning", LONG_S)
+    (late.directory / "out").touch()
+    for attempts in jobs:
+        if attempts.kind == "plain":
+            sees = attempts.failed(errors.JobTimeoutError)
+            assert attempts.said("Job not requeued because: timed-out and not checkpointable.") == 1
+        else:
+            sees = attempts.until_started(1).ran_again()
+            assert attempts.said("this job is timed-out") == 1
+            assert attempts.said("(2 remaining timeouts)") == 1
+        lost = "what it did after the last result that it wrote by itself" if attempts.kind == "plain" else "nothing"
+        fault.seen("out of time", sees, job=attempts.kind, lost=lost)
+
+    sees = late.until_started(1).ran_again()
+    assert late.said("(2 remaining timeouts)") == 1
+    fault.seen("out of time while in C code, which returns before `KillWait` is over", sees, job="checkpointable")
+    # Python's handler never ran: nobody saved anything.
+    sees = in_c.failed(errors.JobTimeoutError)
+    assert not in_c.said("Calling checkpoint method.")
+    fault.seen(
+        "out of time while in C code, to the end",
+        sees,
+        job="checkpointable",
+        lost="what it did since its last checkpoint",
+    )
+
+    sees = exhausted.failed(errors.FailedJobError, "timed-out too many times")
+    assert type(exhausted.error.result().__cause__) is errors.UncompletedJobError  # type: ignore[union-attr]
     assert not exhausted.path(2).exists()
     assert exhausted.said("(0 remaining timeouts)") == 1
-
-
-# ---------------------------------------------------------------- preempted
-
-
-def preempt(client: Client, waits: ThreadPoolExecutor, low: list[Attempts]) -> Attempts:
-    """Let a job of the partition ``high`` take all CPUs from the jobs of ``low``; on return it runs."""
-    for attempts in low:
-        attempts.until_started()
-    high = Attempts(client, waits, "high").plain(slurm_partition="high", nodes=2, cpus_per_task=8)
-    return high.until_started()
-
-
-def filling(node: str) -> dict[str, Any]:
-    return {"slurm_partition": "low", "slurm_nodelist": node, "cpus_per_task": 8, "slurm_signal_delay_s": 1}
-
-
-@pytest.mark.usefixtures("unasked")
-def test_a_preempted_checkpointable_job_resumes(client: Client, waits: ThreadPoolExecutor) -> None:
-    low = Attempts(client, waits, "low").checkpointable(2, **filling("n1"))
-    high = preempt(client, waits, [low])
-    until(lambda: state_of(client.cluster, low.job.job_id) == "PENDING", "the requeue")
-    assert not low.error.done()
-    assert not low.job.done(force_check=True)
-    (high.directory / "go").write_text("done")
-    assert high.error.result(DEADLINE_S) is None
-    low.start_again()
-
-    assert low.error.result(DEADLINE_S) is None
-    assert low.job.result() == 1
-    assert low.said("this job is preempted") == 1
-    assert low.said("Calling checkpoint method.") == 1
-    assert "Slurm refused" not in (low.job.stderr() or "")
+    fault.seen(
+        "out of time more often than `max_num_timeout`", f"{sees}: timed-out too many times", job="checkpointable"
+    )
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("unasked")
-def test_preempted_jobs(client: Client, waits: ThreadPoolExecutor) -> None:
-    """Without srun too, and a plain function, which starts anew."""
-    saving = Attempts(client, waits, "saving").checkpointable(2, **filling("n1"), slurm_use_srun=False)
-    plain = Attempts(client, waits, "plain").plain(**filling("n2"))
-    high = preempt(client, waits, [saving, plain])
-    first = plain.path(0).read_text()
-    until(lambda: state_of(client.cluster, plain.job.job_id) == "PENDING", "the requeue")
-    plain.path(0).unlink()
-    (high.directory / "go").write_text("done")
-    assert high.error.result(DEADLINE_S) is None
-    for attempts in (saving, plain):
-        assert not attempts.error.done()
-        attempts.start_again()
-
-    assert saving.error.result(DEADLINE_S) is None
-    assert saving.job.result() == 1
-    plain.until_started()
-    assert plain.path(0).read_text() != first
-    (plain.directory / "go").write_text("at last")
-    assert plain.error.result(DEADLINE_S) is None
-    assert plain.job.result()["text"] == "at last"
-    assert plain.said("Starting with JobEnvironment") == 2
+@pytest.mark.timeout(300)
+def test_out_of_time_without_a_warning(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
+    """Where the warning falls due together with the end, SIGTERM is all that comes."""
+    jobs = [Attempts(client, waits, f"{number}").of_kind(kind) for number, kind in enumerate(SAVING)]
+    for attempts in jobs:
+        run_out_of_time(client.cluster, attempts.until_started().job.job_id)
+    fault.injected()
+    for attempts in jobs:
+        sees = attempts.until_started(1).ran_again()
+        assert attempts.said("(2 remaining timeouts)") == 1
+        fault.seen("out of time, and the warning comes with the end", sees, job=attempts.kind)
 
 
 # ---------------------------------------------------------------- by hand
 
 
-@pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("use_srun", [True, False])
 @pytest.mark.parametrize("timeout", [True, False], ids=["as at a time-out", "as at a preemption"])
-def test_interrupt(client: Client, waits: ThreadPoolExecutor, timeout: bool, use_srun: bool) -> None:
-    saving = Attempts(client, waits, "saving").checkpointable(2, slurm_use_srun=use_srun)
-    saving.until_started().interrupt(timeout)
-    saving.start_again()
-    assert saving.error.result(DEADLINE_S) is None
-    assert saving.job.result() == 1
-    assert saving.said("Calling checkpoint method.") == 1
+def test_interrupt(client: Client, waits: ThreadPoolExecutor, fault: Fault, timeout: bool, use_srun: bool) -> None:
+    jobs = [
+        Attempts(client, waits, f"{number}").of_kind(kind, slurm_use_srun=use_srun)
+        for number, kind in enumerate(SAVING)
+    ]
+    for attempts in jobs:
+        attempts.until_started()
+    fault.injected()
+    for attempts in jobs:
+        attempts.interrupt(timeout=timeout)
+    for attempts in jobs:
+        sees = attempts.until_started(1).ran_again()
+        assert attempts.said("Calling checkpoint method.") == 1
+        fault.seen("told to save its state (`job._interrupt()`)", sees, job=attempts.kind)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("unasked")
-def test_ranks_are_requeued_together(client: Client, waits: ThreadPoolExecutor) -> None:
+def test_ranks_are_requeued_together(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
     """Rank 0 saves. The others go on until Slurm ends them, after KillWait."""
-    saving = Attempts(client, waits, "saving").checkpointable(2, nodes=2, tasks_per_node=1)
+    jobs = [
+        Attempts(client, waits, f"{number}").of_kind(kind, nodes=2, tasks_per_node=1)
+        for number, kind in enumerate(SAVING)
+    ]
+    for attempts in jobs:
+        attempts.until_started()
+        until(lambda job=attempts.job: "Loading pickle" in (job.task(1).stdout() or ""), "rank 1")  # type: ignore[misc]
+    fault.injected()
+    for attempts in jobs:
+        attempts.interrupt(timeout=True)
+    for attempts in jobs:
+        sees = attempts.until_started(1).ran_again()
+        assert "Slurm could not" not in (attempts.job.task(1).stdout() or "")
+        fault.seen("told to save its state; rank 0 does, the others wait", sees, job=attempts.kind)
+
+
+def test_nobody_starts_it_where_nobody_is_to(
+    client: Client, waits: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(requeued.VARIABLE, "0")
+    saving = Attempts(client, waits, "saving").of_kind("checkpointable").until_started()
+    saving.interrupt(timeout=True).until_waiting()
+    until(lambda: saving.job.get_info(mode="cache").get("Reason") == "BeginTime", "the client's knowledge of it")
+    asked = submitit.SlurmJob.watcher.num_calls
+    saving.job.done(force_check=True)
+    assert submitit.SlurmJob.watcher.num_calls > asked
+    shown = client.cluster.run("scontrol", "show", "job", saving.job.job_id).stdout
+    begins = re.search(r"\bStartTime=(\S+)", shown)
+    assert begins is not None
+    assert time.mktime(time.strptime(begins[1], "%Y-%m-%dT%H:%M:%S")) - time.time() > 60
+    saving.start_again().ran_again()
+
+
+# ---------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize("kind", SAVING)
+def test_what_may_not_be_requeued_says_so(client: Client, waits: ThreadPoolExecutor, fault: Fault, kind: str) -> None:
+    saving = Attempts(client, waits, "saving").of_kind(kind, slurm_additional_parameters={"no-requeue": True})
     saving.until_started()
-    until(lambda: "Loading pickle" in (saving.job.task(1).stdout() or ""), "rank 1")
+    fault.injected()
     saving.interrupt(timeout=True)
-    saving.start_again()
-    assert saving.error.result(DEADLINE_S) is None
-    assert saving.job.results() == [1, 1]
+    sees = saving.failed(errors.FailedJobError, "Job not requeued because: it may not be requeued.* Its state is saved")
+    fault.seen("out of time, submitted with `--no-requeue`", f"{sees}: it may not be requeued", job=kind)
+    saved: Any = saving.job.submission()
+    assert saved.function.saved == 1
+
+
+def refusing_scontrol(directory: Path, cluster_scontrol: str = "scontrol") -> str:
+    """A line of the script's that puts a scontrol on PATH which requeues nothing as long as the file ``refuse`` is there."""
+    bin_ = directory / "bin"
+    bin_.mkdir()
+    (directory / "refuse").touch()
+    (bin_ / "scontrol").write_text(
+        f'#!/bin/sh\nif [ "$1" = requeue ] && [ -e {directory}/refuse ]; then\n'
+        f"  echo refused >> {directory}/refusals\n  echo 'Unable to contact slurm controller (connect failure)' >&2\n  exit 1\nfi\n"
+        f'PATH=${{PATH#*:}} exec {cluster_scontrol} "$@"\n'
+    )
+    (bin_ / "scontrol").chmod(0o755)
+    return f"export PATH={bin_}:$PATH"
+
+
+def test_a_controller_that_is_away_for_a_moment(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
+    setup = refusing_scontrol(client.directory)
+    saving = Attempts(client, waits, "saving").of_kind("checkpointable", slurm_setup=[setup]).until_started()
+    fault.injected()
+    saving.interrupt(timeout=True)
+    until((client.directory / "refusals").exists, "a refusal")
+    (client.directory / "refuse").unlink()
+    sees = saving.until_started(1).ran_again()
+    fault.seen("out of time, and `scontrol requeue` fails for a moment", sees, job="checkpointable")
+
+
+@pytest.mark.long
+def test_a_requeue_that_is_always_refused(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
+    setup = refusing_scontrol(client.directory)
+    saving = Attempts(client, waits, "saving").of_kind("checkpointable", slurm_setup=[setup]).until_started()
+    fault.injected()
+    saving.interrupt(timeout=True)
+    sees = saving.failed(errors.FailedJobError, "Job not requeued because: Slurm refuses to.* Its state is saved")
+    assert len((client.directory / "refusals").read_text().splitlines()) > 3
+    fault.seen(
+        "out of time, and `scontrol requeue` is refused for a minute", f"{sees}: Slurm refuses to", job="checkpointable"
+    )
+    assert saving.error.result(DEADLINE_S) is not None
