@@ -140,7 +140,8 @@ class SlurmInfoWatcher(InfoWatcher):
                 self._missing_since.pop(job_id, None)
             elif queued and accounted:
                 since = self._missing_since.setdefault(job_id, now)
-                self._give_up(job_id, now - since, dropped=table.dropped(job_id) and self._accounting)
+                listed = record is not None and record.source != "sacct"
+                self._give_up(job_id, now - since, dropped=table.dropped(job_id) and self._accounting, listed=listed)
         self._held.tell()
 
     def _ask_squeue(self, open_jobs: set[str], table: queries.JobTable) -> bool:
@@ -229,11 +230,15 @@ class SlurmInfoWatcher(InfoWatcher):
             return False  # a step shorter than the interval at which its memory is read
         return now - self._failed_since.setdefault(job_id, now) < ACCOUNTS_S
 
-    def _give_up(self, job_id: str, missing_s: float, *, dropped: bool) -> None:
-        """Settle the state of a job that both commands, asked again and again, do not know any more."""
+    def _give_up(self, job_id: str, missing_s: float, *, dropped: bool, listed: bool) -> None:
+        """Settle the state of a job that both commands, asked again and again, do not know any more.
+
+        Or that slurmctld has ``listed`` in a state that it might leave. It need not have long: of a failed node's or a preempted
+        job that it runs again, it says so from the first moment on.
+        """
         if dropped and missing_s >= DROPPED_S:
             self._info_dict[job_id] = {"JobID": job_id, "NodeList": "", "State": JobState.CANCELLED.value}
-        elif missing_s >= GRACE_S:
+        elif missing_s >= (min(DROPPED_S, GRACE_S) if listed else GRACE_S):
             last = self._info_dict.get(job_id, {"JobID": job_id, "NodeList": "", "State": JobState.UNKNOWN.value})
             vanished = {} if JobState.read(last.get("State", "")).over_if_gone else {"Vanished": "yes"}
             self._info_dict[job_id] = {**last, **vanished}

@@ -11,6 +11,7 @@ from typing import Any
 import submitit
 from submitit import errors
 from support import faults
+from support.reliability import Fault
 from support.slurm_jobs import DEADLINE_S, Client, start_again, state_of, until
 
 #: Longer than Slurm takes for its look at limits, KillWait and a start, all on a busy machine.
@@ -110,3 +111,46 @@ def on(node: str, partition: str = "low", cpus: int = 4, **parameters: Any) -> d
     """
     place = {"slurm_partition": partition, "slurm_nodelist": node, "cpus_per_task": cpus}
     return {**place, "timeout_min": 2, "slurm_signal_delay_s": 1, **parameters}
+
+
+def is_preempted(attempts: Attempts) -> None:
+    """Its submission has lost none of its time-outs."""
+    if attempts.kind != "plain":
+        assert attempts.said("this job is preempted") == 1
+        assert attempts.said("Calling checkpoint method.") == 1
+        saved = attempts.job.submission()
+        assert saved._timeout_countdown == 3
+    assert "refused" not in (attempts.job.stderr() or "")
+
+
+def start_all(jobs: Iterable[Attempts], attempt: int = 1) -> None:
+    """Let jobs that Slurm has requeued start soon, side by side."""
+    for start in [attempts._waits.submit(attempts.start_again, attempt) for attempts in jobs]:
+        start.result()
+
+
+def come_back(high: Attempts, low: list[Attempts], fault: Fault, what: str) -> None:
+    """Slurm has requeued all of ``low``, and all run to their end once ``high`` has."""
+    for attempts in low:
+        attempts.until_waiting()
+        assert not attempts.job.done(force_check=True)
+    assert high.ran_again(attempts=1, saved=0)
+    start_all(low)
+    for attempts in low:
+        sees = attempts.until_started(1).ran_again()
+        is_preempted(attempts)
+        fault.seen(what, sees, job=attempts.kind)
+
+
+def refusing_scontrol(directory: Path) -> str:
+    """A line of the script's that puts a scontrol on PATH which requeues nothing as long as the file ``refuse`` is there."""
+    bin_ = directory / "bin"
+    bin_.mkdir()
+    (directory / "refuse").touch()
+    (bin_ / "scontrol").write_text(
+        f'#!/bin/sh\nif [ "$1" = requeue ] && [ -e {directory}/refuse ]; then\n'
+        f"  echo refused >> {directory}/refusals\n  echo 'Unable to contact slurm controller (connect failure)' >&2\n  exit 1\nfi\n"
+        f'PATH=${{PATH#*:}} exec scontrol "$@"\n'
+    )
+    (bin_ / "scontrol").chmod(0o755)
+    return f"export PATH={bin_}:$PATH"

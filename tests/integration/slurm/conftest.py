@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import submitit
 from submitit.orchestrator import tracker
 from support.shims import Shims
 from support.slurm_cluster import SlurmCluster
@@ -29,7 +31,11 @@ def waits(client: Client) -> Iterator[ThreadPoolExecutor]:
     """Threads that wait for jobs."""
     with ThreadPoolExecutor(16) as pool:
         yield pool
-        clear_away(client.cluster, client.directory)  # no wait outlasts its job
+        clear_away(client.cluster, client.directory)
+        pool.shutdown(wait=False)
+        while any(thread.is_alive() for thread in pool._threads):  # no wait outlasts its job
+            tracker.questions(submitit.SlurmJob.watcher)._next = 0.0
+            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ import submitit
 from submitit import errors
 from submitit.slurm import requeued
 from support import faults
-from support.attempts import LONG_S, Attempts
+from support.attempts import LONG_S, Attempts, refusing_scontrol
 from support.reliability import Fault
-from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until
+from support.slurm_jobs import Client, run_out_of_time, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("unasked")]
 
@@ -41,24 +40,27 @@ def test_out_of_time(client: Client, waits: ThreadPoolExecutor, fault: Fault) ->
     in_c = Attempts(client, waits, "in-c").submit(faults.InC(str(client.directory / "in-c")), **A_MINUTE)
     late = Attempts(client, waits, "late").submit(faults.InC(str(client.directory / "late")), **A_MINUTE)
     late.kind = "checkpointable"
+    plain, saving = jobs[:2], jobs[2:]
     for attempts in (*jobs, exhausted, in_c, late):
         attempts.until_started()
-    fault.injected()
-
     until(lambda: exhausted.said("this job is timed-out"), "a warning", LONG_S)
+    fault.injected()
     (late.directory / "out").touch()
-    for attempts in jobs:
-        if attempts.kind == "plain":
-            sees = attempts.failed(errors.JobTimeoutError)
-            assert attempts.said("Job not requeued because: timed-out and not checkpointable.") == 1
-        else:
-            sees = attempts.until_started(1).ran_again()
-            assert attempts.said("this job is timed-out") == 1
-            assert attempts.said("(2 remaining timeouts)") == 1
-        lost = "what it did after the last result that it wrote by itself" if attempts.kind == "plain" else "nothing"
-        fault.seen("out of time", sees, job=attempts.kind, lost=lost)
 
-    sees = late.until_started(1).ran_again()
+    # Those that run again first: their second minute passes.
+    for attempts in (*saving, late):
+        attempts.until_started(1).let_go()
+    for attempts in saving:
+        sees = attempts.ran_again()
+        assert attempts.said("this job is timed-out") == 1
+        assert attempts.said("(2 remaining timeouts)") == 1
+        fault.seen("out of time", sees, job=attempts.kind)
+    for attempts in plain:
+        sees = attempts.failed(errors.JobTimeoutError)
+        assert attempts.said("Job not requeued because: timed-out and not checkpointable.") == 1
+        fault.seen("out of time", sees, job=attempts.kind, lost="what it did")
+
+    sees = late.ran_again()
     assert late.said("(2 remaining timeouts)") == 1
     fault.seen("out of time while in C code, which returns before `KillWait` is over", sees, job="checkpointable")
     # Python's handler never ran: nobody saved anything.
@@ -116,8 +118,12 @@ def test_interrupt(client: Client, waits: ThreadPoolExecutor, fault: Fault, time
 
 
 @pytest.mark.long
-def test_ranks_are_requeued_together(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
-    """Rank 0 saves. The others go on until Slurm ends them, after KillWait."""
+def test_ranks_are_requeued_together_and_what_is_refused(
+    client: Client, waits: ThreadPoolExecutor, fault: Fault
+) -> None:
+    """Rank 0 saves. The others go on until Slurm ends them, after KillWait. Meanwhile a job asks for its requeue in vain."""
+    setup = refusing_scontrol(client.directory)
+    refused = Attempts(client, waits, "refused").of_kind("checkpointable", slurm_setup=[setup]).until_started()
     jobs = [
         Attempts(client, waits, f"{number}").of_kind(kind, nodes=2, tasks_per_node=1)
         for number, kind in enumerate(SAVING)
@@ -126,12 +132,20 @@ def test_ranks_are_requeued_together(client: Client, waits: ThreadPoolExecutor, 
         attempts.until_started()
         until(lambda job=attempts.job: "Loading pickle" in (job.task(1).stdout() or ""), "rank 1")  # type: ignore[misc]
     fault.injected()
-    for attempts in jobs:
+    for attempts in (*jobs, refused):
         attempts.interrupt(timeout=True)
     for attempts in jobs:
         sees = attempts.until_started(1).ran_again()
         assert "Slurm could not" not in (attempts.job.task(1).stdout() or "")
         fault.seen("told to save its state; rank 0 does, the others wait", sees, job=attempts.kind)
+
+    sees = refused.failed(errors.FailedJobError, "Job not requeued because: Slurm refuses to.* Its state is saved")
+    assert len((client.directory / "refusals").read_text().splitlines()) > 3
+    saved: Any = refused.job.submission()
+    assert saved.function.saved == 1
+    fault.seen(
+        "out of time, and `scontrol requeue` is refused for a minute", f"{sees}: Slurm refuses to", job="checkpointable"
+    )
 
 
 def test_nobody_starts_it_where_nobody_is_to(
@@ -166,20 +180,6 @@ def test_what_may_not_be_requeued_says_so(client: Client, waits: ThreadPoolExecu
     assert saved.function.saved == 1
 
 
-def refusing_scontrol(directory: Path, cluster_scontrol: str = "scontrol") -> str:
-    """A line of the script's that puts a scontrol on PATH which requeues nothing as long as the file ``refuse`` is there."""
-    bin_ = directory / "bin"
-    bin_.mkdir()
-    (directory / "refuse").touch()
-    (bin_ / "scontrol").write_text(
-        f'#!/bin/sh\nif [ "$1" = requeue ] && [ -e {directory}/refuse ]; then\n'
-        f"  echo refused >> {directory}/refusals\n  echo 'Unable to contact slurm controller (connect failure)' >&2\n  exit 1\nfi\n"
-        f'PATH=${{PATH#*:}} exec {cluster_scontrol} "$@"\n'
-    )
-    (bin_ / "scontrol").chmod(0o755)
-    return f"export PATH={bin_}:$PATH"
-
-
 def test_a_controller_that_is_away_for_a_moment(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
     setup = refusing_scontrol(client.directory)
     saving = Attempts(client, waits, "saving").of_kind("checkpointable", slurm_setup=[setup]).until_started()
@@ -189,17 +189,3 @@ def test_a_controller_that_is_away_for_a_moment(client: Client, waits: ThreadPoo
     (client.directory / "refuse").unlink()
     sees = saving.until_started(1).ran_again()
     fault.seen("out of time, and `scontrol requeue` fails for a moment", sees, job="checkpointable")
-
-
-@pytest.mark.long
-def test_a_requeue_that_is_always_refused(client: Client, waits: ThreadPoolExecutor, fault: Fault) -> None:
-    setup = refusing_scontrol(client.directory)
-    saving = Attempts(client, waits, "saving").of_kind("checkpointable", slurm_setup=[setup]).until_started()
-    fault.injected()
-    saving.interrupt(timeout=True)
-    sees = saving.failed(errors.FailedJobError, "Job not requeued because: Slurm refuses to.* Its state is saved")
-    assert len((client.directory / "refusals").read_text().splitlines()) > 3
-    fault.seen(
-        "out of time, and `scontrol requeue` is refused for a minute", f"{sees}: Slurm refuses to", job="checkpointable"
-    )
-    assert saving.error.result(DEADLINE_S) is not None
