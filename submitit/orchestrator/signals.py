@@ -20,6 +20,7 @@ from submitit.storage import events
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import types
+    from collections.abc import Callable
     from typing import Protocol
 
     from submitit.storage.paths import JobPaths
@@ -55,6 +56,8 @@ class SignalHandler:
         #: What ended the call from here: ``SystemExit`` after a checkpoint, an error where none could be made.
         self.ending: BaseException | None = None
         self._signals: frozenset[int] = frozenset({signal.SIGTERM, signal.SIGCONT})
+        self._acting = False
+        self._waiting: list[tuple[Callable[[int, types.FrameType | None], None], int, types.FrameType | None]] = []
 
     def install(self, user_signal: int) -> None:
         """Handle the user signal, SIGTERM and SIGCONT from now on."""
@@ -83,46 +86,46 @@ class SignalHandler:
         A plain function goes on: if the job is preempted it is started again from the beginning by its scheduler, if its
         time is up the scheduler ends it.
         """
-        with self._alone():
-            if self.ending is not None:
-                return
-            caught = f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}"
-            if self.env.global_rank != 0:
-                # one rank asks the scheduler; and ending this one could end the job before rank 0 has saved
-                log.say("WARNING", f"{caught}.")
-                log.say("INFO", f"Not checkpointing nor requeuing since I am a slave (procid={self.env.global_rank}).")
-                return
-            interruption = self.env._interruption()
-            if interruption is Interruption.CANCELLED:
-                # the warning came while the function was in code that cannot be interrupted: it is too late for it
-                self.bypass(signum, frame)
-                return
-            timed_out = self._is_time_out(interruption)
-            log.say("WARNING", f"{caught}: this job is {_cause(timed_out=timed_out)}.")
-            if not checkpoint.is_checkpointable(self._delayed):
-                reason = (
-                    "timed-out and not checkpointable"
-                    if timed_out
-                    else "not checkpointable: it is started again from the beginning"
-                )
-                log.say("INFO", f"Job not requeued because: {reason}.")
-                return
-            self._checkpoint(interruption, timed_out=timed_out)
+        self._one_by_one(self._save_and_requeue, signum, frame)
+
+    def _save_and_requeue(self, signum: int, frame: types.FrameType | None) -> None:
+        caught = f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}"
+        if self.env.global_rank != 0:
+            # one rank asks the scheduler; and ending this one could end the job before rank 0 has saved
+            log.say("WARNING", f"{caught}.")
+            log.say("INFO", f"Not checkpointing nor requeuing since I am a slave (procid={self.env.global_rank}).")
+            return
+        interruption = self.env._interruption()
+        if interruption is Interruption.CANCELLED:
+            # the warning came while the function was in code that cannot be interrupted: it is too late for it
+            self.bypass(signum, frame)
+            return
+        timed_out = self._is_time_out(interruption)
+        log.say("WARNING", f"{caught}: this job is {_cause(timed_out=timed_out)}.")
+        if not checkpoint.is_checkpointable(self._delayed):
+            reason = (
+                "timed-out and not checkpointable"
+                if timed_out
+                else "not checkpointable: it is started again from the beginning"
+            )
+            log.say("INFO", f"Job not requeued because: {reason}.")
+            return
+        self._checkpoint(interruption, timed_out=timed_out)
 
     def checkpoint_and_exit(self, signum: int, frame: types.FrameType | None = None) -> None:
         """Save the state of a checkpointable function and end the process; whoever sent the signal runs the job again."""
-        with self._alone():
-            if self.ending is not None:
-                return
-            log.say(
-                "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted."
-            )
-            if self.env.global_rank != 0:
-                log.say("INFO", f"Not checkpointing since I am a slave (procid={self.env.global_rank}).")
-                return
-            if checkpoint.is_checkpointable(self._delayed):
-                self._checkpoint(Interruption.REQUEUED, timed_out=False)
-            self._exit()
+        self._one_by_one(self._save_and_exit, signum, frame)
+
+    def _save_and_exit(self, signum: int, frame: types.FrameType | None) -> None:
+        log.say(
+            "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted."
+        )
+        if self.env.global_rank != 0:
+            log.say("INFO", f"Not checkpointing since I am a slave (procid={self.env.global_rank}).")
+            return
+        if checkpoint.is_checkpointable(self._delayed):
+            self._checkpoint(Interruption.REQUEUED, timed_out=False)
+        self._exit()
 
     def _on_term(self, signum: int, frame: types.FrameType | None = None) -> None:
         """SIGTERM may be all the warning that a job gets.
@@ -130,19 +133,19 @@ class SignalHandler:
         That of a preempted one is (slurm.conf.5, GraceTime), and that of a job whose warning falls due together with the end of
         its time: Slurm looks at limits twice a minute. Some seconds are left then as well (KillWait).
         """
-        with self._alone():
-            if self.ending is not None:
-                return
-            mine = self.env.global_rank == 0 and checkpoint.is_checkpointable(self._delayed)
-            interruption = self.env._interruption() if mine else Interruption.OTHER
-            if interruption in (Interruption.REQUEUED, Interruption.PREEMPTED, Interruption.OUT_OF_TIME):
-                timed_out = self._is_time_out(interruption)
-                log.say(
-                    "WARNING",
-                    f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is {_cause(timed_out=timed_out)}.",
-                )
-                self._checkpoint(interruption, timed_out=timed_out)
-            self.bypass(signum, frame)
+        self._one_by_one(self._answer_term, signum, frame)
+
+    def _answer_term(self, signum: int, frame: types.FrameType | None) -> None:
+        mine = self.env.global_rank == 0 and checkpoint.is_checkpointable(self._delayed)
+        interruption = self.env._interruption() if mine else Interruption.OTHER
+        if interruption in (Interruption.REQUEUED, Interruption.PREEMPTED, Interruption.OUT_OF_TIME):
+            timed_out = self._is_time_out(interruption)
+            log.say(
+                "WARNING",
+                f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is {_cause(timed_out=timed_out)}.",
+            )
+            self._checkpoint(interruption, timed_out=timed_out)
+        self.bypass(signum, frame)
 
     def _is_time_out(self, interruption: Interruption) -> bool:
         """Whether this counts as one of the time-outs that the submission may have."""
@@ -182,9 +185,25 @@ class SignalHandler:
         self.ending = SystemExit(-1)
         raise self.ending
 
-    def _alone(self) -> _Blocked:
-        """Hold back the other signals of the same moment."""
-        return _Blocked(self._signals)
+    def _one_by_one(
+        self, act: Callable[[int, types.FrameType | None], None], signum: int, frame: types.FrameType | None
+    ) -> None:
+        """Answer a signal, unless the call is over; the others of the same moment wait, and none is lost.
+
+        They are blocked. That is not enough where the function has threads: a signal that another thread takes runs its
+        handler in this one all the same, on top of what goes on here.
+        """
+        self._waiting.append((act, signum, frame))
+        if self._acting:
+            return
+        self._acting = True
+        try:
+            with _Blocked(self._signals):
+                while self._waiting and self.ending is None:
+                    act, signum, frame = self._waiting.pop(0)
+                    act(signum, frame)
+        finally:
+            self._acting = False
 
 
 class _Blocked:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,21 @@ class Counting(helpers.Checkpointable):
             self.count += step
             signal.raise_signal(self.number)
         return self.count
+
+
+class Threaded(Counting):
+    """Is told again while its state is saved, by a signal that another thread takes."""
+
+    def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        self.count += 100
+        sender = threading.Thread(target=self.tell)
+        sender.start()
+        sender.join()
+        return super().checkpoint(*args, **kwargs)
+
+    def tell(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {self.number})  # as in a thread that was there before
+        signal.raise_signal(self.number)
 
 
 class GivesUp(Counting):
@@ -99,6 +115,14 @@ def test_time_outs_are_counted(
     assert len(requeues(stand_in)) == 1
     with pytest.raises(utils.FailedJobError, match="Job not requeued because: timed-out too many times."):
         job.result()
+
+
+def test_a_state_is_saved_once(stand_in: StandIn, executor: submitit.SlurmExecutor) -> None:
+    job = executor.submit(Threaded(), 1)
+    ends(lambda: stand_in.run(executor.folder, job.job_id))
+    saved: Any = job.submission()
+    assert saved.function.count == 101
+    assert len(requeues(stand_in)) == 1
 
 
 def test_an_element_is_requeued_by_its_own_id(stand_in: StandIn, executor: submitit.SlurmExecutor) -> None:

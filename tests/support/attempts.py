@@ -82,7 +82,8 @@ class Attempts:
         assert self.error.result(LONG_S) is None
         checkpointable = self.kind != "plain"
         expected = {"saved": saved if checkpointable else 0, "restarts": attempts - 1}
-        assert self.job.results() == [expected] * self.job.num_tasks
+        results = self.job.results()
+        assert results == [expected] * self.job.num_tasks, f"{self.directory.name}: {results}\n{self.job.stdout()}"
         assert not self.path(attempts).exists()
         return "runs again from its checkpoint" if checkpointable and saved else "runs again from the start"
 

@@ -8,7 +8,7 @@ import submitit
 from submitit import errors
 from support import calls, faults
 from support.reliability import Fault
-from support.slurm_jobs import DEADLINE_S, Client, is_alive, state_of, until
+from support.slurm_jobs import DEADLINE_S, Client, is_alive, restarts_of, state_of, until
 
 pytestmark = pytest.mark.slurm
 
@@ -33,14 +33,15 @@ def test_a_waiting_job(client: Client) -> None:
 
 @pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("use_srun", [True, False])
-def test_a_running_job_is_over_before_its_process_is(client: Client, fault: Fault, use_srun: bool) -> None:
-    started = client.directory / "started"
-    job = client.submit(faults.wait_between, str(started), "/nowhere/go", slurm_use_srun=use_srun)
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_a_running_job_is_over_before_its_process_is(client: Client, fault: Fault, kind: str, use_srun: bool) -> None:
+    started = client.directory / "attempt-0"
+    job = client.submit(faults.KINDS[kind](str(client.directory)), slurm_use_srun=use_srun)
     until(started.exists, "a start")
     fault.injected()
     job.cancel()
     assert is_cancelled(job)
-    fault.seen("`job.cancel()` while it runs", "`JobCancelledError`")
+    fault.seen("`job.cancel()` while it runs", "`JobCancelledError`", job=kind, lost="what it did")
     assert is_alive(int(started.read_text()))
 
 
@@ -71,21 +72,29 @@ def test_a_waiting_element_of_an_array(client: Client, asked_often: None) -> Non
 
 @pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("use_srun", [True, False])
-def test_a_running_job_from_outside(client: Client, use_srun: bool) -> None:
-    """Its marker tells at once, while the process still lives."""
-    started = client.directory / "started"
-    job = client.submit(faults.wait_between, str(started), "/nowhere/go", slurm_use_srun=use_srun)
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_a_running_job_from_outside(client: Client, fault: Fault, kind: str, use_srun: bool) -> None:
+    """Its marker tells at once, while the process still lives. It saves nothing, and nobody brings it back."""
+    started = client.directory / "attempt-0"
+    job = client.submit(faults.KINDS[kind](str(client.directory)), slurm_use_srun=use_srun)
     until(started.exists, "a start")
+    fault.injected()
     client.cluster.run("scancel", job.job_id)
     assert is_cancelled(job)
+    fault.seen("`scancel` while it runs", "`JobCancelledError`", job=kind, lost="what it did")
     assert is_alive(int(started.read_text()))
+    assert "Calling checkpoint method." not in (job.stdout() or "")
+    assert restarts_of(client.cluster, job.job_id) == 0
 
 
 @pytest.mark.usefixtures("asked_often")
-def test_a_waiting_job_from_outside(client: Client) -> None:
-    job = client.submit(calls.add, 1, 2, slurm_additional_parameters={"hold": True})
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_a_waiting_job_from_outside(client: Client, fault: Fault, kind: str) -> None:
+    job = client.submit(faults.KINDS[kind](str(client.directory)), slurm_additional_parameters={"hold": True})
     client.cluster.run("scancel", job.job_id)
     assert is_cancelled(job)
+    # how soon: at the next question, half a minute to three minutes later
+    fault.seen("`scancel` while it waits", "`JobCancelledError`", job=kind, timed=False)
 
 
 @pytest.mark.usefixtures("asked_often")
@@ -93,16 +102,6 @@ def test_a_waiting_array_from_outside(client: Client) -> None:
     jobs = client.executor(slurm_additional_parameters={"hold": True}).map_array(calls.add, range(3), range(3))
     client.cluster.run("scancel", jobs[0].job_id.partition("_")[0])
     assert all(map(is_cancelled, jobs))
-
-
-@pytest.mark.usefixtures("unasked")
-def test_a_checkpointable_job_is_not_requeued(client: Client) -> None:
-    job = client.submit(faults.Saving(2, str(client.directory)))
-    until((client.directory / "attempt-0").exists, "a start")
-    client.cluster.run("scancel", job.job_id)
-    assert is_cancelled(job)
-    assert not (client.directory / "attempt-1").exists()
-    assert "Calling checkpoint method." not in (job.stdout() or "")
 
 
 def test_cancelling_what_is_over_changes_nothing(client: Client) -> None:

@@ -11,6 +11,7 @@ import submitit
 from submitit import errors
 from support import calls, faults
 from support.infos import check_infos
+from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
 from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until
 
@@ -61,17 +62,25 @@ def test_infos(client: Client) -> None:
     check_infos(client)
 
 
-def test_memory_by_what_slurm_wrote_to_the_log(client: Client) -> None:
+def test_memory_by_what_slurm_wrote_to_the_log(client: Client, fault: Fault) -> None:
     """With srun the job is FAILED for slurmctld, and there is nobody else to ask."""
     if not client.cluster.has_cgroup:
         pytest.skip("memory is not limited here")
-    job = client.submit(faults.fill_memory, 600, mem_gb=0.2)
+    made = {kind: client.submit(make(str(client.directory)), mem_gb=0.2) for kind, make in faults.GREEDY.items()}
     without = client.submit(faults.fill_memory, 600, mem_gb=0.2, slurm_use_srun=False)
-    for found, words in ((job, "oom-kill event"), (without, "state: OUT_OF_MEMORY")):
-        error = found.exception(DEADLINE_S)
+    for kind, job in [*made.items(), ("", without)]:
+        error = job.exception(DEADLINE_S)
         assert type(error) is errors.JobOutOfMemoryError, repr(error)
-        assert words in str(error)
+        assert ("oom-kill event" if kind else "state: OUT_OF_MEMORY") in str(error)
         assert "ReqMem=204M" in str(error)
+        if kind:
+            fault.seen(
+                "killed for its memory, on a cluster without accounting",
+                "`JobOutOfMemoryError` with what was asked for",
+                job=kind,
+                lost="what it did since its last checkpoint",
+                timed=False,
+            )
 
 
 @pytest.mark.long
