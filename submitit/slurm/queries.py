@@ -369,7 +369,7 @@ def parse_show_job(output: str | bytes) -> list[JobRecord]:
 def _fields(line: str) -> Iterator[tuple[str, str]]:
     """The ``Name=value`` of one line, in which a value may hold spaces."""
     starts = list(re.finditer(_FIELD, line))
-    for match, following in zip(starts, [*starts[1:], None], strict=True):
+    for match, following in zip(starts, [*starts[1:], None], strict=False):
         if match[1] in _FREE_TEXT or following is None:
             yield match[1], line[match.end() :].strip()
             return
