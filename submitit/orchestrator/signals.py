@@ -190,8 +190,8 @@ class SignalHandler:
     ) -> None:
         """Answer a signal, unless the call is over; the others of the same moment wait, and none is lost.
 
-        They are blocked. That is not enough where the function has threads: a signal that another thread takes runs its
-        handler in this one all the same, on top of what goes on here.
+        They are blocked, which is not enough: one that came just before, or that another thread takes, runs its handler in
+        this thread all the same, on top of what goes on here.
         """
         self._waiting.append((act, signum, frame))
         if self._acting:
