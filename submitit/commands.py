@@ -178,7 +178,7 @@ def _collect_within(process: Any, limit_s: float, *, verbose: bool) -> tuple[str
         stdout, stderr = (part.decode("utf-8", errors="replace") for part in process.communicate(timeout=limit_s))
     except BaseException as error:
         # Not the process alone: where sbatch is a site's script, the real one is its child, and holds the pipes.
-        with suppress(ProcessLookupError):
+        with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):  # a file system that hangs keeps even that from it
             process.wait(1)
