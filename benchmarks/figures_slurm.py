@@ -1,9 +1,11 @@
-"""On a real Slurm, the throwaway cluster of the tests: what an array writes, a round trip, and a death's notice."""
+"""On a real Slurm, the throwaway cluster of the tests: what an array writes, a round trip, a death's notice, and what waiting costs."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
+import shutil
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -31,6 +33,15 @@ SETTINGS = {"MaxJobCount": 100_000, "MaxArraySize": 10_001}
 OTHERS_S = 60.0
 REFERENCE_OTHERS_S = 20.0
 REFERENCE_PATIENCE_S = 900.0
+#: How many jobs are waited for at once.
+MANY = 10_000
+#: Stands before each command that asks Slurm, and leaves a line a call where the variable says.
+SHIM = """\
+#!/bin/sh
+echo "$0 $*" >> "$BENCH_COMMANDS"
+exec {real} "$@"
+"""
+ASKING = ("squeue", "sacct", "scontrol")
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
@@ -47,13 +58,25 @@ def measure(bench: Bench) -> Iterator[Figure]:
             cluster = stack.enter_context(SlurmCluster(bench.work / "cluster", settings=SETTINGS))
         except ClusterError as error:
             raise NoFigureError(str(error).partition("\n")[0]) from error
-        env = {**cluster.env, "BASH_ENV": str(hook)}
-        sides = [
-            _Side(stack.enter_context(Client(python, bench.work / f"slurm-{name}", env)), bench.work / f"slurm-{name}")
-            for name, python in (("ours", bench.ours), ("reference", bench.reference))
-        ]
-        for figures in (_arrays, _round_trips, _deaths):
+        env = {**cluster.env, "BASH_ENV": str(hook), "PATH": f"{_shims(bench.work / 'shims')}:{os.environ['PATH']}"}
+        sides = []
+        for name, python in (("ours", bench.ours), ("reference", bench.reference)):
+            directory = bench.work / f"slurm-{name}"
+            commands = bench.work / f"commands-{name}"
+            commands.touch()
+            client = Client(python, directory, {**env, "BENCH_COMMANDS": str(commands)})
+            sides.append(_Side(stack.enter_context(client), directory))
+        for figures in (_arrays, _round_trips, _deaths, _waiting):
             yield from figures(bench, *sides)
+
+
+def _shims(directory: Path) -> Path:
+    directory.mkdir()
+    for name in ASKING:
+        shim = directory / name
+        shim.write_text(SHIM.format(real=shutil.which(name)))
+        shim.chmod(0o755)
+    return directory
 
 
 class _Side:
@@ -84,6 +107,15 @@ class _Side:
             return self.client.call("slurm_round_trip", folder=folder, stamps=str(stamps), use_srun=use_srun)
 
         return Series(times, submit)
+
+    def waiting(self, times: int, seconds: float, *, ended: int) -> Series:
+        def wait() -> Answer:
+            folder = self.new_folder("waiting")
+            return self.client.call(
+                "slurm_waiting", patience=seconds + 240, folder=folder, jobs=MANY, ended=ended, seconds=seconds
+            )
+
+        return Series(times, wait)
 
     def death(
         self,
@@ -184,3 +216,20 @@ def _deaths(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
                 lacks = f", whose text lacks {', '.join(missing)}" if missing else ""
                 figure.notes.append(f"{whose}: {kind}{lacks}")
         yield figure.note_failures(mine, its)
+
+
+def _waiting(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
+    # The first minute is the dearest: questions come after 30 s, and less and less often then.
+    seconds = 35.0 if bench.quick else 60.0
+    for name, ended in (("none ended", 0), ("all but one ended", MANY - 1)):
+        mine, its = (side.waiting(1, seconds, ended=ended) for side in (ours, reference))
+        take_turns(*([mine] if bench.quick else [mine, its]))
+        title = f"Slurm: waiting for {MANY:,} jobs, {name}"
+        share = Figure(f"{title}, of a core", "%", mine.sample("share"), its.sample("share"), Target(0.002, "worst"))
+        share.notes.append(f"in the first {seconds:g} s, with the commands that are run")
+        yield share.note_failures(mine, its)
+        yield Figure(
+            f"{title}, in 30 s", "commands", mine.sample("commands"), its.sample("commands"), Target(1.0, "worst")
+        )
+        if ended:
+            yield Figure(f"{title}, to hand out those", "ms", mine.sample("handed"), its.sample("handed"))

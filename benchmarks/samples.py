@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 #: Base unit of a value -> the factor to, and the name of, the unit that is printed.
-UNITS: Final = {"ms": 1e3, "s": 1.0, "MB": 1e-6, "files": 1.0}
-Unit = Literal["ms", "s", "MB", "files"]
+UNITS: Final = {"ms": 1e3, "s": 1.0, "MB": 1e-6, "files": 1.0, "%": 1e2, "commands": 1.0}
+Unit = Literal["ms", "s", "MB", "files", "%", "commands"]
 
 
 #: What one measurement gives: its quantities by name, all of them numbers but for what is told about an error.
@@ -25,7 +25,7 @@ class NoFigureError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """At least one value, in seconds, bytes or files."""
+    """At least one value, in base units."""
 
     values: Sequence[float]
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -168,13 +170,62 @@ def slurm_death(folder: str, tasks: int, lifetime: float, others: float, use_sru
     return {"seconds": seconds, "type": type(error).__name__, "missing": missing}
 
 
+def slurm_waiting(folder: str, jobs: int, ended: int, seconds: float) -> dict[str, float]:
+    """What waiting for jobs that do not end costs: the share of a core, children included, and commands in 30 s.
+
+    So many of the jobs have left a result when the waiting begins; it takes `handed` seconds to be handed those.
+    """
+    slurm = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    slurm.update_parameters(timeout_min=TIMEOUT_MIN, slurm_additional_parameters={"hold": True})
+    handles: list[Any] = []
+    while len(handles) < jobs:
+        handles += slurm.map_array(str, range(min(1000, jobs - len(handles))))
+    try:
+        for job in handles[:ended]:
+            path = Path(job.paths.result_pickle)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pickle.dumps(("success", 1)))
+        log = Path(os.environ["BENCH_COMMANDS"])
+        if ended:  # as a client finds them that was started anew
+            handles = [submitit.SlurmJob(folder=folder, job_id=job.job_id) for job in handles]
+        over = iter(submitit.helpers.as_completed(handles, timeout=seconds))
+        begun = time.perf_counter()
+        for _ in range(ended):
+            next(over)
+        handed = time.perf_counter() - begun
+        # From here on nothing happens.
+        commands, used, start = len(log.read_text().splitlines()), _cpu(), time.perf_counter()
+        with contextlib.suppress(TimeoutError):
+            next(over)
+        took = time.perf_counter() - start
+        share = (_cpu() - used) / took
+        commands = len(log.read_text().splitlines()) - commands
+    finally:
+        subprocess.run(["scancel", *{job.job_id.partition("_")[0] for job in handles}], check=True)
+    return {"share": share, "commands": commands / (took / 30), "handed": handed}
+
+
+def _cpu() -> float:
+    """Seconds of work of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def files_below(folder: str) -> list[str]:
     return [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
 
 
 ACTIONS: dict[str, Callable[..., Any]] = {
     action.__name__: action
-    for action in (ready, make_submissions, local_round_trip, submit_array, slurm_round_trip, slurm_death)
+    for action in (
+        ready,
+        make_submissions,
+        local_round_trip,
+        submit_array,
+        slurm_round_trip,
+        slurm_death,
+        slurm_waiting,
+    )
 }
 
 

@@ -354,6 +354,7 @@ class Job(Generic[R]):
 
         if self._recorded() or self._cancelled:
             self._ending = collector.Ending("" if self._recorded() else "CANCELLED", {}, {})
+            self._let_go()
             return True
         if not self.watcher.is_done(self.job_id, mode="force" if force_check else "standard"):
             return False
