@@ -21,22 +21,18 @@ class Sweep:
     rules out all those that have not got so far.
     """
 
-    def __init__(self) -> None:
-        # The handle is kept with its place: another one may get the same id() later.
-        self._places: dict[int, tuple[Waitable, str, str]] = {}
+    def __init__(self, jobs: Iterable[Waitable]) -> None:
+        self._places: dict[str, dict[str, list[Waitable]]] = {}
+        for job in jobs:
+            directory, name = job.paths.entry("result_pickle")
+            self._places.setdefault(directory, {}).setdefault(name, []).append(job)
 
-    def candidates(self, waiting: Iterable[Waitable]) -> list[Waitable]:
+    def candidates(self) -> list[Waitable]:
         """The jobs whose files are worth a look of their own."""
-        by_directory: dict[str, list[tuple[str, Waitable]]] = {}
-        for job in waiting:
-            place = self._places.get(id(job))
-            if place is None:
-                place = self._places[id(job)] = (job, *job.paths.entry("result_pickle"))
-            by_directory.setdefault(place[1], []).append((place[2], job))
         found: list[Waitable] = []
-        for directory, places in by_directory.items():
-            listed = _listed(directory) if len(places) >= LISTED_FROM else None
-            found += [job for name, job in places if listed is None or name in listed]
+        for directory, places in self._places.items():
+            listed = _listed(directory) if sum(map(len, places.values())) >= LISTED_FROM else None
+            found += [job for name, jobs in places.items() if listed is None or name in listed for job in jobs]
         return found
 
 

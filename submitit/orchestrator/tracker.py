@@ -38,6 +38,8 @@ LONGEST_SWEEP_S = 300.0
 REST_TIMES = 3.0
 #: No question takes longer: a thread that still asks then is none of this process (it has forked).
 LONGEST_QUESTION_S = 300.0
+#: How long, at most, nothing but the markers is looked at: what another thread has learned is seen within this time.
+IDLE_S = 2.0
 _QUICKEST_S, _SLOWEST_S = 0.005, 0.5
 
 
@@ -127,7 +129,8 @@ class Waiter:
         self._fresh: list[Waitable] = []
         self._over: set[int] = set()
         self._heard: dict[int, float] = {}
-        self._swept = Sweep()
+        self._idle_until = float("-inf")
+        self._swept: Sweep | None = None
         self._count = 0
         for job in dict.fromkeys(jobs):
             self._count += 1
@@ -194,11 +197,14 @@ class Waiter:
             if few or _may_be_over(job):
                 looked[id(job)] = job
         self._fresh = []
+        if not (looked or self._suspects or self._plain) and time.monotonic() < self._idle_until:
+            return []  # twice a second for days: most looks end here
         looked.update(self._suspects)
         over = [job for job in looked.values() if self._look(job)]
         over += self._look_at_plain()
         over += self._ask()
         over += self._sweep()
+        self._idle_until = min(self._idle_until, self._sweep_at)
         return over
 
     def _look(self, job: Waitable) -> bool:
@@ -245,6 +251,7 @@ class Waiter:
                 watchers[id(group[0].watcher)] = group[0].watcher
                 break
         over: list[Waitable] = []
+        self._idle_until = time.monotonic() + IDLE_S
         for key, watcher in watchers.items():
             asked = questions(watcher)
             if not (key in suspicious and asked.ask(suspicious=True)):
@@ -253,6 +260,7 @@ class Waiter:
             if asked.asked > self._heard.setdefault(key, self._began):
                 self._heard[key] = asked.asked
                 over += [job for job in self._waiting() if job.watcher is watcher and self._has_ended(job)]
+            self._idle_until = min(self._idle_until, time.monotonic() + asked.due_in(suspicious=False))
         return over
 
     def _has_ended(self, job: Waitable) -> bool:
@@ -265,7 +273,9 @@ class Waiter:
         if now < self._sweep_at:
             return []
         worked = time.thread_time()
-        candidates = self._swept.candidates(self._waiting())
+        if self._swept is None:
+            self._swept = Sweep(self._waiting())
+        candidates = [job for job in self._swept.candidates() if id(job) not in self._over]
         over = [job for job in candidates if job._look(at_files=True) and self._look(job)]
         self._sweep_at = now + max(SWEEP_S, min((time.thread_time() - worked) * IDLE_TIMES, LONGEST_SWEEP_S))
         return over

@@ -146,7 +146,7 @@ class SlurmInfoWatcher(InfoWatcher):
 
     def _ask_squeue(self, open_jobs: set[str], table: queries.JobTable) -> bool:
         """Add what squeue knows to ``table``; ``False`` if it did not answer."""
-        mains = sorted(set(map(job_ids.leader_id, open_jobs)))
+        mains = sorted({job_ids.leader_id(main) for main in {job_id.partition("_")[0] for job_id in open_jobs}})
         listed = mains if len(mains) <= _MOST_LISTED else []
         command = queries.squeue_command(user=str(os.getuid()), job_ids=listed)
         try:
