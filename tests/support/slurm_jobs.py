@@ -72,7 +72,7 @@ def clear_away(cluster: SlurmCluster, directory: Path) -> None:
         if left:
             cluster.run("scancel", *left, check=False)
         # A function has KillWait, half a minute, to answer SIGTERM in.
-        processes = processes_of(jobs)
+        processes = processes_of(cluster, jobs)
         for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -81,13 +81,18 @@ def clear_away(cluster: SlurmCluster, directory: Path) -> None:
     until(none_is_left, "an empty queue")
 
 
-def processes_of(raw_ids: Collection[str]) -> list[int]:
-    """The living processes of jobs; of elements of an array, by the ids that they have as jobs of their own."""
+def processes_of(cluster: SlurmCluster, raw_ids: Collection[str]) -> list[int]:
+    """The living processes of jobs; of elements of an array, by the ids that they have as jobs of their own.
+
+    Another cluster of this machine may have jobs of the same ids.
+    """
+    here = {f"{name}={value}".encode() for name, value in cluster.env.items()}
     wanted = {f"SLURM_JOB_ID={job_id}".encode() for job_id in raw_ids}
     found = []
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError):
-            if name.isdigit() and wanted & set(Path("/proc", name, "environ").read_bytes().split(b"\0")):
+            variables = set(Path("/proc", name, "environ").read_bytes().split(b"\0")) if name.isdigit() else set()
+            if here <= variables and wanted & variables:
                 found.append(int(name))
     return found
 
