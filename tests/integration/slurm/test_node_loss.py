@@ -102,6 +102,7 @@ def test_one_of_two_nodes_fails(client: Client, waits: ThreadPoolExecutor, fault
         fault.seen("one of its nodes fails", sees, job=attempts.kind)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("asked_often")
 def test_a_node_fails_under_a_job_that_may_not_run_again(
     client: Client, waits: ThreadPoolExecutor, fault: Fault
