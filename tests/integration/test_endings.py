@@ -27,6 +27,7 @@ from submitit import errors
 from submitit.orchestrator import collector, tracker
 from support import calls, faults
 from support.local_processes import import_path
+from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster
 from support.slurm_jobs import DEADLINE_S, clear_away, is_alive, is_gone, start_again, until
 
@@ -144,6 +145,13 @@ def loss(job: submitit.Job[Any], kind: type[errors.UncompletedJobError] = errors
     with pytest.raises(kind):
         job.result()
     return text
+
+
+def note(fault: Fault, here: Here, what: str, words: str, lost: str = "what it did") -> None:
+    """A row of the table of faults. How soon is measured elsewhere: the jobs of a place are submitted together."""
+    backend = "local" if here.slurm is None else "Slurm"
+    sees = f"`UncompletedJobError`: {words}, the node, the ends of both logs"
+    fault.seen(what, sees, backend=backend, lost=lost, timed=False)
 
 
 def names_place(here: Here, text: str, job: submitit.Job[Any]) -> bool:
@@ -267,31 +275,34 @@ def test_a_module_that_only_the_client_has(here: Here, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("code", [0, 5])
-def test_os_exit(here: Here, jobs: dict[str, submitit.Job[Any]], code: int) -> None:
+def test_os_exit(here: Here, jobs: dict[str, submitit.Job[Any]], fault: Fault, code: int) -> None:
     job = jobs[f"os._exit({code})"]
     text = loss(job)
+    note(fault, here, "its process ends without a word (`os._exit`)", "the exit code")
     assert f"ended with exit code {code} and recorded no result" in text
     assert names_place(here, text, job)
 
 
-def test_sigkill(here: Here, jobs: dict[str, submitit.Job[Any]]) -> None:
+def test_sigkill(here: Here, jobs: dict[str, submitit.Job[Any]], fault: Fault) -> None:
     job = jobs["SIGKILL"]
     text = loss(job)
+    note(fault, here, "its process is killed by SIGKILL", "the signal")
     assert "was killed by SIGKILL(-9)" in text
     assert names_place(here, text, job)
     assert "last words on stderr" in text
 
 
-def test_sigsegv_shows_the_stack(here: Here, jobs: dict[str, submitit.Job[Any]]) -> None:
+def test_sigsegv_shows_the_stack(here: Here, jobs: dict[str, submitit.Job[Any]], fault: Fault) -> None:
     job = jobs["SIGSEGV"]
     text = loss(job)
+    note(fault, here, "its process crashes (SIGSEGV)", "the signal, the Python stack")
     assert "was killed by SIGSEGV(-11)" in text
     assert names_place(here, text, job)
     assert "Fatal Python error: Segmentation fault" in text
     assert "in access_nowhere" in text
 
 
-def test_one_rank_of_four_is_killed(here: Here, tmp_path: Path) -> None:
+def test_one_rank_of_four_is_killed(here: Here, tmp_path: Path, fault: Fault) -> None:
     if here.place.four_tasks is None:
         return  # there is one task without srun
     job = here.executor(**here.place.four_tasks).submit(faults.one_rank_dies, 2, str(tmp_path))
@@ -306,6 +317,7 @@ def test_one_rank_of_four_is_killed(here: Here, tmp_path: Path) -> None:
     dead = job.task(2)
     assert str(dead.paths.stderr) in text
     assert str(dead.paths.stdout) in text
+    note(fault, here, "one rank of four is killed by SIGKILL", "the signal and the rank", lost="that rank's result")
     assert is_alive(int((tmp_path / "3").read_text()))
     assert type(dead.exception()) is errors.UncompletedJobError
 
@@ -315,9 +327,10 @@ def test_one_rank_of_four_is_killed(here: Here, tmp_path: Path) -> None:
         job.results()
 
 
-def test_an_interpreter_that_does_not_exist(here: Here) -> None:
+def test_an_interpreter_that_does_not_exist(here: Here, fault: Fault) -> None:
     job = here.executor(python="/nowhere/python").submit(calls.add, 1, 2)
     text = loss(job)
+    note(fault, here, "its interpreter does not exist", "what the shell said", lost="nothing")
     assert "/nowhere/python: No such file or directory" in text
     assert "state: FAILED" in text
 
