@@ -219,13 +219,14 @@ def _deaths(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
 
 
 def _waiting(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
-    # The first minute is the dearest: questions come after 30 s, and less and less often then.
-    seconds = 35.0 if bench.quick else 60.0
+    # The beginning is the dearest: looks are frequent at first, and questions come after 30 s, 75 s and less and less often
+    # then. A wait that ends after the first of them says nothing of the share.
+    seconds, limit = (35.0, None) if bench.quick else (90.0, Target(0.002, "worst"))
     for name, ended in (("none ended", 0), ("all but one ended", MANY - 1)):
         mine, its = (side.waiting(1, seconds, ended=ended) for side in (ours, reference))
         take_turns(*([mine] if bench.quick else [mine, its]))
         title = f"Slurm: waiting for {MANY:,} jobs, {name}"
-        share = Figure(f"{title}, of a core", "%", mine.sample("share"), its.sample("share"), Target(0.002, "worst"))
+        share = Figure(f"{title}, of a core", "%", mine.sample("share"), its.sample("share"), limit)
         share.notes.append(f"in the first {seconds:g} s, with the commands that are run")
         yield share.note_failures(mine, its)
         yield Figure(
