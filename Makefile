@@ -94,7 +94,7 @@ docs: ## checks that every link between the documents leads somewhere
 reliability: .venv/ready ## writes the table of docs/reliability.md from the tests of faults
 	@tests/support/install_programs
 	@rm -f $(BUILD)/faults.jsonl && mkdir -p $(BUILD) && touch $(BUILD)/faults.jsonl
-	@TESTS_FAULT_ROWS=$(abspath $(BUILD))/faults.jsonl .venv/bin/pytest -q tests $(ARGS)
+	@TESTS_FAULTS_ONLY=1 TESTS_FAULT_ROWS=$(abspath $(BUILD))/faults.jsonl .venv/bin/pytest -q tests $(ARGS)
 	@.venv/bin/python tests/support/reliability.py $(BUILD)/faults.jsonl docs/reliability.md
 
 .PHONY: slurm-up slurm-down

@@ -17,6 +17,8 @@ import pytest
 
 #: A file to which the rows are appended, one JSON object a line.
 ROWS_VARIABLE = "TESTS_FAULT_ROWS"
+#: Set, and nothing else is run.
+ONLY_VARIABLE = "TESTS_FAULTS_ONLY"
 _BEGIN, _END = "<!-- rows -->", "<!-- end of rows -->"
 
 
@@ -68,8 +70,8 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
 
 
 def only_faults(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what tells of no fault where the rows are wanted."""
-    if ROWS_VARIABLE in os.environ:
+    """Leave out what tells of no fault, where that is wanted."""
+    if ONLY_VARIABLE in os.environ:
         wanted = [item for item in items if "fault" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = wanted
