@@ -194,16 +194,15 @@ class SignalHandler:
         this thread all the same, on top of what goes on here.
         """
         self._waiting.append((act, signum, frame))
-        if self._acting:
-            return
-        self._acting = True
-        try:
-            with _Blocked(self._signals):
-                while self._waiting and self.ending is None:
+        # Handlers run when the block ends, and between any two lines here: whoever finds `_acting` set leaves it to this loop.
+        while self._waiting and self.ending is None and not self._acting:
+            self._acting = True
+            try:
+                with _Blocked(self._signals):
                     act, signum, frame = self._waiting.pop(0)
                     act(signum, frame)
-        finally:
-            self._acting = False
+            finally:
+                self._acting = False
 
 
 class _Blocked:
