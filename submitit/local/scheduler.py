@@ -2,7 +2,7 @@
 
 First come first served, with backfill: when the first job that waits does not fit, the time is reckoned at which it will at
 the latest, from the limits of what runs; a later job may start before it if it is then over, or if it leaves enough over
-for it. So a big job is passed by small ones, but never delayed by them.
+for it. So a big job is passed by small ones, but once it is the first they do not delay it any more.
 """
 
 from __future__ import annotations
