@@ -8,7 +8,7 @@ What runs where::
 
 A shell stands around every rank because Python cannot report its own death. It runs the command in the background and waits
 for it, so that a signal reaches it at once; it leaves a marker when the command starts, when SIGTERM arrives and, last, when
-the command has ended, whatever ended it; and it passes the signals on, since Slurm signals a task's first process only where
+the command has ended, whatever ended it; and it passes TERM and the user signal on, since Slurm signals a task's first process only where
 processes are tracked by cgroups. It is POSIX sh: ranks may run in a container that has no bash.
 """
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Read by the batch script and by the shell around each rank. Holds no single quote, because it stands between two.
 #: The user signal is ignored until Python has its handler: its default action would end the job.
+#: CONT has no trap and is not passed on. bash leaves its ``wait`` by a jump out of the first handler that runs, and of signals
+#: that arrive together that is the one of the highest number: it never learns of the others. CONT comes along with the others.
 _SHELL = """
 submitit_job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_}}${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}
 submitit_mark() {{
@@ -39,7 +41,7 @@ submitit_signal() {{
   if [ -n "${{submitit_pid:-}}" ]; then kill -s "$1" "$submitit_pid" 2> /dev/null; fi
 }}
 submitit_trap() {{
-  for submitit_name in TERM CONT {signal}; do trap "submitit_signal $submitit_name" "$submitit_name"; done
+  for submitit_name in TERM {signal}; do trap "submitit_signal $submitit_name" "$submitit_name"; done
 }}
 submitit_wait() {{
   submitit_code=

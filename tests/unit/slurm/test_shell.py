@@ -1,0 +1,46 @@
+"""The shell that stands around every rank, without a scheduler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from submitit.slurm import sbatch
+
+CHILD = """
+import os, signal
+def say(number, frame):
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")
+for name in ("SIGUSR2", "SIGTERM"):
+    signal.signal(getattr(signal, name), say)
+os.write(1, b"ready\\n")
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("told", ["SIGUSR2", "SIGTERM"])
+def test_a_signal_is_passed_on_though_another_comes_with_it(tmp_path: Path, shell: str, told: str) -> None:
+    """Slurm sends SIGCONT along."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    child = tmp_path / "child.py"
+    child.write_text(CHILD)
+    script = f"{sbatch._shell('USR2')}\nsubmitit_task=0\nsubmitit_rank {sys.executable} -S -u {child}"
+    with subprocess.Popen([shell, "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            for _ in range(20):
+                for name in (told, "SIGCONT"):
+                    os.kill(process.pid, getattr(signal, name))
+                assert process.stdout.readline() == f"{told}\n".encode()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
