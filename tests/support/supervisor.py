@@ -31,8 +31,9 @@ from typing import Any, Final, TypedDict
 DAEMON_VARIABLE: Final = "SUPERVISED_DAEMON"
 
 PR_SET_CHILD_SUBREAPER: Final = 36
-#: How long a daemon may take to end after SIGTERM.
-DAEMON_TERM_SECONDS: Final = 10.0
+#: How long a daemon may take to end after SIGTERM. What it would still do is thrown away; slurmctld takes ten seconds where a
+#: node does not answer.
+DAEMON_TERM_SECONDS: Final = 2.0
 #: How long what the daemons have started (steps, jobs) may take.
 TERM_SECONDS: Final = 0.5
 
