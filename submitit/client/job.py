@@ -162,9 +162,9 @@ class Job(Generic[R]):
 
         Ctrl-C ends the wait, not the job.
         """
-        from submitit.orchestrator import tracker
-
         try:
+            from submitit.orchestrator import tracker
+
             tracker.wait([self], timeout)
         except KeyboardInterrupt:
             print(

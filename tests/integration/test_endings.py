@@ -446,7 +446,7 @@ def interrupt_when_waiting():
     def is_waiting():
         frame = sys._current_frames()[main]
         while frame is not None:
-            if frame.f_code.co_filename.endswith("tracker.py"):
+            if frame.f_code.co_filename.endswith("tracker.py") and frame.f_code.co_name != "<module>":
                 return True
             frame = frame.f_back
     while not is_waiting():
