@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -62,16 +61,6 @@ def exit_at_once(code: int) -> None:
     os._exit(code)
 
 
-def kill_self(number: int = signal.SIGKILL, rank: int = 0, others_s: float = 0.0) -> int:
-    """End this process by a signal, if it is ``rank``; the other ranks go on for a while and return their rank."""
-    if my_rank() == rank:
-        print("last words", flush=True)
-        os.kill(os.getpid(), number)
-        time.sleep(60)
-    time.sleep(others_s)
-    return my_rank()
-
-
 def my_rank() -> int:
     import submitit
 
@@ -84,31 +73,12 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
-def with_endless_thread(value: int) -> int:
-    threading.Thread(target=time.sleep, args=(3600,)).start()
-    return value
-
-
-def with_hanging_exit(value: int) -> int:
-    import atexit
-
-    atexit.register(time.sleep, 3600)
-    return value
-
-
 def out_of_memory_error() -> None:
     raise MemoryError("no memory left")
 
 
 def recursion() -> int:
     return recursion()
-
-
-def print_lots(megabytes: int) -> int:
-    line = "x" * 1023
-    for _ in range(megabytes * 1024):
-        print(line)
-    return megabytes
 
 
 def print_and_wait(path: str) -> str:
@@ -192,13 +162,6 @@ class Counter:
 
         self.count += 1
         return submitit.helpers.DelayedSubmission(self)
-
-
-def signal_self(*names: str) -> str:
-    """Get several signals within the same moment; return what was seen of it afterwards."""
-    for name in names:
-        os.kill(os.getpid(), getattr(signal, name))
-    return "still here"
 
 
 def fail_on_ranks(ranks: list[int]) -> int:

@@ -61,13 +61,6 @@ def exit_handler_without_end() -> int:
     return os.getpid()
 
 
-def return_and_linger(directory: str) -> int:
-    """Note that it ran, return how many times the job was started before, and keep its process from ending."""
-    announce(f"{directory}/ran-{os.getpid()}")
-    atexit.register(time.sleep, 3600)
-    return restarts()
-
-
 def wait_in_the_first_attempt(directory: str, rank: int) -> int:
     """Return how many times the job was started before; one rank does not in the first attempt."""
     announce(f"{directory}/started-{my_rank()}-{restarts()}")

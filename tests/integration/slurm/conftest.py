@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -65,18 +64,4 @@ def shims(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def sbatch_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with one line a call of sbatch, which is otherwise as always."""
-    log = tmp_path / "sbatch.log"
-    log.touch()
-    put_before_sbatch(tmp_path / "bin", f'echo "$@" >> {log}', monkeypatch)
-    return log
-
-
-def put_before_sbatch(directory: Path, before: str, monkeypatch: pytest.MonkeyPatch, after: str = "") -> None:
-    """Let a script named sbatch come first on PATH: it does something before, and perhaps after, the real one."""
-    real = shutil.which("sbatch")
-    directory.mkdir()
-    script = directory / "sbatch"
-    run = f'{real} "$@"\n{after}' if after else f'exec {real} "$@"'
-    script.write_text(f"#!/bin/sh\n{before}\n{run}\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    return Shims(tmp_path / "bin", monkeypatch).put("sbatch").log
