@@ -254,10 +254,12 @@ class Supervisor:
 
     def thaw(self) -> None:
         """Lets suspended jobs go on: a frozen process does not die of SIGKILL."""
-        for path in self.settings["cgroups"]:
-            for state in Path(path).glob("**/freezer.state"):
-                with contextlib.suppress(OSError):
-                    state.write_text("THAWED")
+        for top in self.settings["cgroups"]:
+            # Not Path.glob, which fails where a directory goes while it looks: jobs end at any time, and their cgroups with them.
+            for path, _, files in os.walk(top):
+                if "freezer.state" in files:
+                    with contextlib.suppress(OSError):
+                        Path(path, "freezer.state").write_text("THAWED")
 
 
 def descendants(root: int) -> list[Process]:
