@@ -39,6 +39,7 @@ def launch_of(folder: str, env: dict[str, str]) -> Launch:
         signal_delay_s=float(env.get("SUBMITIT_LOCAL_SIGNAL_DELAY_S", "30")),
         user_signal=user_signal(env),
         stderr_to_stdout=bool(env.get("SUBMITIT_STDERR_TO_STDOUT")),
+        preload=[],
     )
 
 

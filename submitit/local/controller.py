@@ -3,9 +3,9 @@
 ::
 
     client process                          controller (own session, one thread)            tasks (a session each)
-    LocalExecutor.submit ──socket pair──▶  event loop ──▶ Supervisor ──fork, exec──▶  python -m submitit.core._submit
-    tracker, watcher     ◀──records─────       │  ▲ SIGCHLD, timers                         │ result file, exit code
-                                               ▼  └────────────────────────────────────────┘
+    LocalExecutor.submit ──socket pair──▶  event loop ──▶ Supervisor ──▶ nursery ──fork──▶  a submission each
+    tracker, watcher     ◀──records─────       │  ▲ SIGCHLD, timers       │   ▲               │ result file, exit code
+                                               ▼  └───────────────────────┘   └───────────────┘
     other processes      ◀── R/.submitit/journal/NAME.jsonl
                          ──▶ R/.submitit/local/NAME/cancel/JOB
 
@@ -24,7 +24,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import processes, protocol, resources
+from submitit.local import boot, processes, protocol, resources
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from submitit.local.records import Record
     from submitit.local.supervisor import Supervisor
 
-# The current directory must not shadow a module of the standard library, but the package is the client's own.
-_BOOT = (
-    "import sys;path=[entry for entry in sys.path if entry];sys.path[:]=[sys.argv[2],*path];import submitit;"
-    "sys.path[:]=path;from submitit.local.controller import main;main()"
-)
 #: How often a client is looked for where there is no descriptor that tells of its end.
 PARENT_S = 0.5
 #: What a terminal sends to those who work on it.
@@ -56,9 +51,8 @@ def launch(name: str, log: str) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     if theirs.fileno() < 3:  # this process had closed its standard streams
         theirs = _moved(theirs)
-    package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    command = [sys.executable, "-c", _BOOT, protocol.CONTROLLER_WORD, package_parent, name, str(os.getpid()), log]
+    command = [sys.executable, *boot.words("controller", protocol.CONTROLLER_WORD, name, str(os.getpid()), log)]
     keywords: dict[str, Any] = {
         "file_actions": [
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
@@ -128,6 +122,7 @@ def _detach() -> socket.socket:
     if null != 0:
         os.dup2(null, 0)
         os.close(null)
+    os.set_inheritable(0, True)
     own = connection.fileno()
     os.closerange(3, own)
     os.closerange(own + 1, _descriptor_limit())
@@ -147,11 +142,16 @@ class Controller:
     """The event loop: messages, ended children, the client's end, and what is due."""
 
     def __init__(self, name: str, client: int, connection: socket.socket | None) -> None:
-        from submitit.local.supervisor import Supervisor
+        from submitit.local.nurseries import Nurseries
 
         self._connection = connection
         self._client = client
         self._selector = selectors.DefaultSelector()
+        self._nurseries = Nurseries(self._selector)
+        self._nurseries.open()  # it loads what it needs while this process does
+
+        from submitit.local.supervisor import Supervisor
+
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._seen = 0
@@ -164,7 +164,7 @@ class Controller:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._supervisor: Supervisor = Supervisor(
-            name, processes.identify(client), resources.available_cpus(), self._tell
+            name, processes.identify(client), resources.available_cpus(), self._nurseries, self._tell
         )
 
     def run(self) -> None:
@@ -303,30 +303,17 @@ class Controller:
         self._told_to_end = True
 
     def _reap(self) -> None:
-        """Tell what has ended, this process's orphans too."""
+        """Tell what has ended: orphans of tasks, nurseries, and the tasks of a nursery that has died."""
         if self._told_to_end and not self._closing:
             self._closing = True
             self._supervisor.close()
         while True:
-            found = _next_ended()
+            found = processes.next_ended()
             if found is None:
                 return
             pid, code = found
+            self._nurseries.ended(pid, code)
             self._supervisor.ended(pid, code)
             # Only now may another process get the number.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-
-
-def _next_ended() -> tuple[int, int] | None:
-    """A child that has ended, with its exit code (a signal as a negative number); it is left to be reaped if possible."""
-    try:
-        if hasattr(os, "waitid"):
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
-                return None
-            return ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        pid, status = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return (pid, os.waitstatus_to_exitcode(status)) if pid else None
+            used = processes.reap(pid)
+            self._supervisor.reaped(pid, used.cpu_s, used.max_rss_mb)

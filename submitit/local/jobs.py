@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from submitit.local.protocol import Launch
     from submitit.local.roots import Root
+    from submitit.local.tasks import Gate
 
 
 class Batch:
@@ -47,32 +48,39 @@ class StartedJob:
     """A job that was started, until the last of its processes is gone."""
 
     __slots__ = (
-        "attempt", "batch", "exits", "id", "key", "kill_at", "limit_at", "living", "log", "pids", "reason", "recorded",
+        "attempt", "batch", "exits", "gate", "id", "key", "kill_at", "limit_at", "living", "log", "pids", "reason", "recorded",
         "reference", "requeued", "start", "stopped", "token", "warn_at",
     )  # fmt: skip
 
     def __init__(self, key: int, batch: Batch, job_id: str, reference: str | None, attempt: int, token: str) -> None:
         self.key, self.batch, self.token = key, batch, token
         self.id, self.reference, self.attempt = job_id, reference, attempt
-        self.start = time.time()
+        #: Where its tasks wait until it is written down that they exist.
+        self.gate: Gate | None = None
         self.pids: list[tuple[int, str]] = []
         self.exits: list[int | None] = [None] * batch.launch.tasks
         #: Ranks whose result is on disk though their process has not ended.
         self.recorded: list[int] = []
         #: Rank of each task that has not ended, by its process.
         self.living: dict[int, int] = {}
-        now = time.monotonic()
-        launch = batch.launch
-        self.limit_at = now + launch.timeout_s
-        #: A warning that would come before the job has begun comes half way.
-        self.warn_at: float | None = now + max(launch.timeout_s - launch.signal_delay_s, launch.timeout_s / 2)
+        self.warn_at: float | None = None
         self.kill_at: float | None = None
         #: The state that the job was told to stop for, if it was.
         self.stopped = ""
         self.requeued = False
         self.reason = ""
         #: What its first task prints.
-        self.log = JobPaths(launch.folder, job_id, 0).locate("stdout")
+        self.log = JobPaths(batch.launch.folder, job_id, 0).locate("stdout")
+        self.begin()
+
+    def begin(self) -> None:
+        """Its time counts from now on."""
+        self.start = time.time()
+        now = time.monotonic()
+        launch = self.batch.launch
+        self.limit_at = now + launch.timeout_s
+        #: A warning that would come before the job has begun comes half way.
+        self.warn_at = now + max(launch.timeout_s - launch.signal_delay_s, launch.timeout_s / 2)
 
     def has_result(self, rank: int) -> bool:
         """Whether a task has recorded its result in this attempt."""

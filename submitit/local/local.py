@@ -62,7 +62,8 @@ class LocalExecutor(PicklingExecutor):
     start), ``tasks_per_node`` (1), ``cpus_per_task`` (1), ``gpus_per_node`` (0), ``visible_gpus`` (the GPUs to choose from),
     ``signal_delay_s`` (30: how long before the end the job is asked to save its state), ``stderr_to_stdout``, ``setup``
     (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use when a job starts; the machine's),
-    ``array_parallelism`` (how many jobs of an array run at a time).
+    ``array_parallelism`` (how many jobs of an array run at a time), ``preload`` (names of modules that are loaded once, in the
+    process from which the tasks are forked).
     """
 
     job_class = LocalJob
@@ -79,7 +80,7 @@ class LocalExecutor(PicklingExecutor):
 
     @classmethod
     def _valid_parameters(cls) -> set[str]:
-        return {"array_parallelism", "max_cpus", "setup", "signal_delay_s", "visible_gpus"}
+        return {"array_parallelism", "max_cpus", "preload", "setup", "signal_delay_s", "visible_gpus"}
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Keep parameters; ``ValueError`` for what this machine cannot give."""
@@ -99,6 +100,9 @@ class LocalExecutor(PicklingExecutor):
         for name in ("max_cpus", "array_parallelism"):
             if kwargs.get(name) is not None and not (isinstance(kwargs[name], int) and kwargs[name] > 0):
                 raise ValueError(f"{name} has to be a positive number, not {kwargs[name]!r}")
+        names = kwargs.get("preload")
+        if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
+            raise ValueError(f"preload has to be a list of names of modules, not {names!r}")
         super()._internal_update_parameters(**kwargs)
 
     # ---- submitting
@@ -197,10 +201,13 @@ class LocalExecutor(PicklingExecutor):
             signal_delay_s=float(given.get("signal_delay_s", 30)),
             user_signal=user_signal(os.environ),
             stderr_to_stdout=bool(given.get("stderr_to_stdout", False)),
+            preload=list(given.get("preload") or ()),
         )
 
     def _default_command(self) -> str:
-        return f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"
+        from submitit.local import tasks
+
+        return shlex.join(tasks.default_words(sys.executable, str(self.folder)))
 
     def _timeout_min(self) -> float:
         value = self.parameters.get("timeout_min", 2.0)

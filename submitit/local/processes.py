@@ -114,6 +114,53 @@ def die_with_parent() -> bool:
     return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+class Used(NamedTuple):
+    """What a process that has ended, and those that it had waited for, have used."""
+
+    #: Seconds of CPU, user's and system's.
+    cpu_s: float = 0.0
+    #: The most memory that one of them had resident.
+    max_rss_mb: float = 0.0
+
+
+#: Children that could not be looked at without being reaped.
+_reaped: dict[int, Used] = {}
+
+
+def next_ended(pid: int | None = None) -> tuple[int, int] | None:
+    """A child of this process (that one, if it is named) that has ended, with its exit code; a signal is a negative number.
+
+    It keeps its number until ``reap``, where the platform can do that.
+    """
+    try:
+        if hasattr(os, "waitid"):
+            which = (os.P_ALL, 0) if pid is None else (os.P_PID, pid)
+            ended = os.waitid(*which, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return None
+            return ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        found, status, usage = os.wait4(-1 if pid is None else pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if not found:
+        return None
+    _reaped[found] = _used(usage)
+    return found, os.waitstatus_to_exitcode(status)
+
+
+def reap(pid: int) -> Used:
+    """Let go of a child that has ended: its number may be another's from now on."""
+    try:
+        return _reaped.pop(pid, None) or _used(os.wait4(pid, os.WNOHANG)[2])
+    except ChildProcessError:
+        return Used()
+
+
+def _used(usage: Any) -> Used:
+    unit = 1024 if _LINUX else 1024 * 1024  # getrusage(2): kilobytes, on macOS bytes
+    return Used(round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / unit, 1))
+
+
 def children(pid: int | None = None) -> list[int]:
     """The children of a process (of this one by default), zombies included."""
     own = os.getpid() if pid is None else pid
@@ -204,6 +251,37 @@ def current_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def variable_address(name: str, size: int) -> int:
+    """Where in memory the value of a variable lies that this process was started with; 0 if that cannot be told.
+
+    Only of a value of exactly ``size`` bytes.
+    """
+    if not _LINUX:
+        return 0
+    try:
+        import ctypes
+
+        entries = ctypes.POINTER(ctypes.c_void_p).in_dll(_c_library(), "environ")
+        start = name.encode() + b"="
+        index = 0
+        while entries[index]:
+            address: int = entries[index]
+            text = ctypes.string_at(address)
+            if text.startswith(start):
+                return address + len(start) if len(text) == len(start) + size else 0
+            index += 1
+    except (ImportError, OSError, ValueError, AttributeError):
+        pass
+    return 0
+
+
+def overwrite(address: int, data: bytes) -> None:
+    """Put bytes into memory that this process owns."""
+    import ctypes
+
+    ctypes.memmove(address, data, len(data))
 
 
 @contextlib.contextmanager

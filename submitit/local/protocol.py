@@ -1,4 +1,4 @@
-"""What a client and its controller say to each other: one JSON object a line, over a socket pair.
+"""What a client, its controller and that one's nurseries say to each other: one JSON object a line, over a socket pair.
 
 Client to controller, each with a growing ``seq``: a line that was torn by an interrupted write is dropped by the controller
 and sent again by the client, and a line that comes twice counts once.
@@ -11,6 +11,18 @@ and sent again by the client, and a line that comes twice counts once.
 Controller to client, in the order in which it happened, each with a growing ``seq``:
 
     {"root": R, "record": {...}}                                    a line of the journal: see `records`
+
+Controller to nursery. A ``start`` brings the descriptor of a gate along (see `tasks.Gate`):
+
+    {"op": "start", "key": K, "launch": {...}, "job": job_id, "attempt": N, "reference": payload, "env": {...}}
+    {"op": "reap",  "pid": P}
+
+Nursery to controller:
+
+    {"ready": true}                                                 its modules are loaded
+    {"started": K, "pids": [[pid, start time], ...], "problem": ""}
+    {"ended": P, "code": C}                                         a signal is a negative code
+    {"reaped": P, "cpu_s": S, "max_rss_mb": M}
 
 ``R`` is the absolute path that holds the ``.submitit`` directory of the jobs' folder.
 """
@@ -51,6 +63,8 @@ class Launch(NamedTuple):
     #: The signal that asks a job to save its state, as a number.
     user_signal: int
     stderr_to_stdout: bool
+    #: Modules that the process has loaded from which the tasks are forked.
+    preload: list[str]
 
 
 def encode(message: dict[str, Any]) -> bytes:

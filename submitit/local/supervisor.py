@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.local import environment, processes, records, scheduler, signalling, tasks
 from submitit.local.jobs import Batch, StartedJob
+from submitit.local.nurseries import Start
 from submitit.local.records import Record
 from submitit.local.roots import Root
-from submitit.storage.atomic import make_directory
-from submitit.storage.paths import JobPaths, Layout
+from submitit.storage.paths import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from submitit.local.nurseries import Nurseries
     from submitit.local.protocol import Launch
 
 #: Seconds between SIGTERM and SIGKILL.
@@ -38,11 +39,18 @@ class Supervisor:
     """All jobs of a controller. ``tell`` gets every record, with the root it belongs to, once it is in the journal."""
 
     def __init__(
-        self, controller: str, client: processes.Identity, cpus: int, tell: Callable[[str, Record], None]
+        self,
+        controller: str,
+        client: processes.Identity,
+        cpus: int,
+        nurseries: Nurseries,
+        tell: Callable[[str, Record], None],
     ) -> None:
         self._controller = controller
         self._client = client
         self._cpus = cpus
+        self._nurseries = nurseries
+        nurseries.listener = self
         self._tell = tell
         self._roots: dict[str, Root] = {}
         self._queue: dict[int, Batch] = {}
@@ -53,6 +61,8 @@ class Supervisor:
         self._serial = 0
         self._closing = False
         self._look_at = 0.0
+        #: Tasks whose nursery has died, and who are nobody's children where this process does not inherit them.
+        self._strays: dict[int, StartedJob] = {}
         #: Tokens of jobs that are over, whose last processes may still have to be killed.
         self._remains: set[str] = set()
         self._retry_at: float | None = None
@@ -142,10 +152,11 @@ class Supervisor:
     def step(self, now: float) -> None:
         """Do what is due: time-outs, cancel files, the remains of jobs, and starting what fits."""
         for job in list(self._running.values()):
-            if job.warn_at is not None and now >= job.warn_at and not job.stopped:
-                self._warn(job)
-            if not job.stopped and now >= job.limit_at:
-                self._stop(job, records.TIMEOUT)
+            if job.gate is None and not job.stopped:
+                if job.warn_at is not None and now >= job.warn_at:
+                    self._warn(job)
+                if now >= job.limit_at:
+                    self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
         if (self._queue or self._running) and now >= self._look_at:
@@ -157,26 +168,46 @@ class Supervisor:
         self._start_what_fits(now)
 
     def ended(self, pid: int, code: int) -> None:
-        """A child of this process has ended and is about to be reaped. Its exit code; a signal as a negative number."""
-        job = self._by_pid.pop(pid, None)
+        """A process has ended and is about to be reaped. Its exit code; a signal as a negative number."""
+        job = self._by_pid.get(pid)
         if job is None:
             return  # an orphan of a job
-        rank = job.living.pop(pid)
-        job.exits[rank] = code
+        job.exits[job.living[pid]] = code
         if not job.requeued and code != 0 and job.stopped != records.CANCELLED:
             job.requeued = os.path.exists(job.batch.root.requeue_file(job.id))
-            if job.requeued and job.living:
+            if job.requeued and len(job.living) > 1:
                 self._stop(job, job.stopped or records.PENDING)  # as a requeued job's other tasks are on Slurm
+        if not job.stopped:
+            signalling.send_to_group(pid, signal.SIGKILL)
+        self._nurseries.reap(pid)
+
+    def reaped(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
+        """Nothing of a process that has ended is left but what it had started."""
+        job = self._by_pid.pop(pid, None)
+        if job is None:
+            return
+        rank = job.living.pop(pid)
         if job.stopped:
-            # A shell may be gone before what it ran: that still has its time. Known once the leader is reaped.
+            # A shell may be gone before what it ran: that still has its time.
             job.living[-pid] = rank
             self._retry_at = time.monotonic()
-        else:
-            signalling.send_to_group(pid, signal.SIGKILL)
-            if not job.living:
-                self._finish(job)
-            elif code != 0:
-                self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+        elif not job.living:
+            self._finish(job)
+        elif job.exits[rank] != 0:
+            self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+
+    def bereft(self, pids: Iterable[int], reason: str) -> None:
+        """What had started these tasks was killed, and they with it."""
+        for pid in pids:
+            job = self._by_pid[pid]
+            if job.exits[job.living[pid]] is not None:
+                self.reaped(pid, 0.0, 0.0)
+                continue
+            self._strays[pid] = job
+            if job.stopped != records.LOST:
+                job.reason = reason
+                self._stop(job, job.stopped or records.LOST)
+        self._retry_at = time.monotonic()
 
     # ---- starting
 
@@ -203,38 +234,34 @@ class Supervisor:
         reference, attempt = self._take(batch, job_id)
         key = self._next()
         job = StartedJob(key, batch, job_id, reference, attempt, f"{self._controller}.{key}")
-        launch = batch.launch
-        gate = tasks.Gate()
         self._running[key] = self._places[batch.root.path, job_id] = job
+        env = {tasks.TOKEN: job.token, environment.REQUEUE: batch.root.requeue_file(job_id)}
         try:
-            for rank in range(launch.tasks):
-                paths = JobPaths(launch.folder, job_id, rank)
-                env = tasks.environment(launch, job_id, attempt, reference, rank)
-                env[tasks.TOKEN] = job.token
-                env[environment.REQUEUE] = batch.root.requeue_file(job_id)
-                pid = self._start_task(launch, env, paths.locate("stdout"), paths.locate("stderr"), gate)
-                job.pids.append((pid, processes.start_time(pid)))
-                job.living[pid] = rank
-                self._by_pid[pid] = job
+            job.gate = tasks.Gate()
+            self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, env, job.gate))
         except OSError as error:
-            job.reason = f"task {len(job.pids)} could not be started: {error}"
-            self._stop(job, records.FAILED)
-        else:
+            self.started(key, [], str(error))
+
+    def started(self, key: int, pids: list[tuple[int, str]], problem: str) -> None:
+        """The tasks of a job exist, and wait at its gate; not all of them if there was a problem."""
+        job = self._running[key]
+        job.begin()
+        for rank, (pid, started) in enumerate(pids):
+            job.pids.append((pid, started))
+            job.living[pid] = rank
+            self._by_pid[pid] = job
+        if problem:
+            job.reason = f"task {len(pids)} could not be started: {problem}"
+            self._stop(job, job.stopped or records.FAILED)
+        elif job.gate is not None and not job.stopped:
             # In the journal first: a job is never begun twice, even if this process is killed here.
-            self._say(batch.root, self._record(job, records.RUNNING, over=False))
-            gate.open(launch.tasks)
-        finally:
-            gate.close()
+            self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+            job.gate.open(len(pids))
+        if job.gate is not None:
+            job.gate.close()
+            job.gate = None
         if not job.living:
             self._finish(job)
-
-    @staticmethod
-    def _start_task(launch: Launch, env: dict[str, str], stdout: str, stderr: str, gate: tasks.Gate) -> int:
-        try:
-            return tasks.start(launch, env, stdout, stderr, gate)
-        except FileNotFoundError:
-            make_directory(os.path.dirname(stdout))
-            return tasks.start(launch, env, stdout, stderr, gate)
 
     def _take(self, batch: Batch, job_id: str) -> tuple[str | None, int]:
         taken = batch.waiting.pop(job_id)
@@ -318,7 +345,7 @@ class Supervisor:
             return records.CANCELLED
         if all(code == 0 for code in job.exits):
             return records.COMPLETED
-        return records.TIMEOUT if job.stopped == records.TIMEOUT else records.FAILED
+        return job.stopped if job.stopped in (records.TIMEOUT, records.LOST) else records.FAILED
 
     def _requeue(self, job: StartedJob) -> None:
         root, launch = job.batch.root, job.batch.launch
@@ -354,6 +381,10 @@ class Supervisor:
 
     def _sweep(self, now: float) -> None:
         """Kill what jobs that are over have left behind, and see to jobs of which only a process group is left."""
+        for pid in [pid for pid in self._strays if not processes.start_time(pid)]:
+            del self._strays[pid]
+            self.ended(pid, -signal.SIGKILL)
+            self.reaped(pid, 0.0, 0.0)
         bereft = [job for job in self._running.values() if any(pid < 0 for pid in job.living)]
         for job in bereft:
             for pid in [pid for pid in job.living if pid < 0 and not signalling.send_to_group(-pid, 0)]:
@@ -361,7 +392,7 @@ class Supervisor:
             if not job.living:
                 self._finish(job)
         left = self._kill_remains()
-        again = left or any(job.living for job in bereft)
+        again = left or self._strays or any(job.living for job in bereft)
         self._retry_at = now + RETRY_S if again else None
 
     def _kill_remains(self) -> bool:

@@ -1,11 +1,12 @@
-"""Start one task of a job as a process of its own.
+"""What becomes of a process that was just forked to be one task of a job.
 
 ::
 
-    controller ──fork──▶ child: session, signals, logs, gate, directory ──exec──▶ python -u -m submitit.core._submit FOLDER
-                                                                          └─exec──▶ bash -c "setup lines; command"
+    nursery ──fork──▶ child: session, signals, logs, gate, directory ──▶ the runner, in this very process (see `forked`)
+                                                                     ├─exec─▶ python -u -m submitit.core._submit FOLDER
+                                                                     └─exec─▶ bash -c "setup lines; command"
 
-The task inherits no descriptor but its logs, and no signal setting but one: the signal that asks a job to save its state is
+A task inherits no descriptor but its logs, and no signal setting but one: the signal that asks a job to save its state is
 held back until the runner has a handler for it, since by itself it would kill.
 """
 
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from submitit.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from submitit.local.protocol import Launch
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 JOB_ID = "SUBMITIT_LOCAL_JOB_ID"
 #: Which start of which job of which controller a process belongs to, with everything it starts.
 TOKEN = "SUBMITIT_LOCAL_START"  # noqa: S105 - no secret
+
+#: By these a process of a job is recognised that has no variables of its own to show.
+MARKS = (TOKEN, JOB_ID)
+
+#: Variables (their beginnings) by which an interpreter, the C library below it or the runner is set up when it starts.
+START_UP = ("PYTHON", "LD_", "MALLOC_", "GLIBC_TUNABLES", "LC_", "LANG", "LOCPATH", "SUBMITIT_PREEMPT_SIGNAL")
 
 #: What the shell says of a command that it cannot find, and of one that it cannot run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
@@ -55,6 +62,11 @@ def environment(launch: Launch, job_id: str, attempt: int, reference: str | None
     return env
 
 
+def default_words(executable: str, folder: str) -> list[str]:
+    """The command that runs a job of an executor's folder in a fresh process of this interpreter."""
+    return [executable, "-u", "-m", "submitit.core._submit", folder]
+
+
 def words(launch: Launch) -> list[str]:
     """The command of a launch, as the words to execute."""
     if launch.shell:
@@ -69,81 +81,82 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._exit, self._entry = os.pipe()
+        #: The end that tasks have.
+        self.exit, self._entry = os.pipe()
 
     def open(self, count: int) -> None:
         """Let ``count`` tasks begin."""
         os.write(self._entry, b"." * count)
 
     def close(self) -> None:
-        os.close(self._exit)
+        os.close(self.exit)
         os.close(self._entry)
 
-    def pass_through(self) -> bool:
-        """In a task: wait until it may begin; ``False`` if it may not."""
-        os.close(self._entry)
-        return os.read(self._exit, 1) == b"."
 
+def become(
+    launch: Launch,
+    env: Mapping[str, str],
+    logs: tuple[int, int],
+    gate: int,
+    others: Iterable[int],
+    run: Callable[[Launch, Mapping[str, str]], NoReturn] | None,
+) -> NoReturn:
+    """In a child just forked, with every signal blocked: become the task. Never returns, never raises.
 
-def start(launch: Launch, env: Mapping[str, str], stdout: str, stderr: str, gate: Gate) -> int:
-    """Start a task, which waits at the gate; return its process number, which is its session's and its group's too.
-
-    Raises ``OSError`` if its logs cannot be opened or the machine has no room for a process. Whatever goes wrong after that
-    is said in the task's stderr, and its exit code is 126 or 127. Only for a process with a single thread.
+    It waits at ``gate``. ``run`` is what it does then, instead of executing the command of the launch. ``others`` are
+    descriptors that it must not have. Whatever goes wrong is said in the task's stderr, and its exit code is 126 or 127.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    logs = [os.open(stdout, flags, 0o666)]
-    try:
-        logs.append(logs[0] if launch.stderr_to_stdout else os.open(stderr, flags, 0o666))
-        own = os.getpid()
-        # What is sent to the child before it has settled waits for that.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _become(launch, env, (logs[0], logs[1]), own, gate)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    finally:
-        for descriptor in set(logs):
-            os.close(descriptor)
-    return pid
-
-
-def _become(launch: Launch, env: Mapping[str, str], logs: tuple[int, int], controller: int, gate: Gate) -> NoReturn:
-    """The child's side: never returns, never raises."""
     code = NOT_RUNNABLE
     try:
+        nursery = os.getppid()
         os.setsid()
         _reset_signals(launch.user_signal)
         processes.die_with_parent()
-        if os.getppid() != controller:  # it died in between
+        if os.getppid() != nursery:  # it died in between
             os._exit(NOT_RUNNABLE)
-        for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *logs)):
+        null = os.open(os.devnull, os.O_RDONLY)
+        for number, descriptor in enumerate((null, *logs)):
             os.dup2(descriptor, number)
-        if not gate.pass_through():
+        for descriptor in {null, *logs, *others}:
+            os.close(descriptor)
+        if os.read(gate, 1) != b".":
             os._exit(NOT_RUNNABLE)
+        os.close(gate)
         os.umask(launch.umask)
         os.chdir(launch.cwd)
-        command = words(launch)
-        try:
-            os.execvpe(command[0], command, env)  # noqa: S606 - the point of this module
-        except FileNotFoundError:
-            if not launch.shell:
-                code = NOT_FOUND
-                raise
-            os.execvpe("sh", ["sh", *command[1:]], env)  # noqa: S606
+        if run is not None:
+            run(launch, env)
+        code = _execute(launch, env)
     except BaseException as error:  # noqa: BLE001 - a child must not run on in its parent's code
         os.write(2, f"submitit: the task could not be started: {error}\n".encode("utf-8", "backslashreplace"))
     finally:
         os._exit(code)
 
 
+def _execute(launch: Launch, env: Mapping[str, str]) -> int:
+    """Returns only where there is no such command: what to exit with."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    command = words(launch)
+    try:
+        os.execvpe(command[0], command, env)  # noqa: S606 - the point of this module
+    except FileNotFoundError as error:
+        if launch.shell:
+            os.execvpe("sh", ["sh", *command[1:]], env)  # noqa: S606
+        os.write(2, f"submitit: the task could not be started: {error}\n".encode("utf-8", "backslashreplace"))
+    return NOT_FOUND
+
+
 def _reset_signals(held_back: int) -> None:
-    """Default actions throughout, and nothing blocked but one signal."""
+    """What a new interpreter has, and nothing blocked but one signal."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
-        # Also undoes what Python ignores (SIGPIPE, SIGXFSZ) and what the controller does (SIGINT, SIGHUP).
-        if signal.getsignal(number) not in (signal.SIG_DFL, None):
+        # Also undoes what the nursery does itself, and what it does not want of a terminal.
+        if number not in _PYTHON_IGNORES and signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, {held_back})
+
+
+#: Ignored by every Python from its start on.
+_PYTHON_IGNORES = {signal.SIGPIPE, signal.SIGXFSZ}

@@ -60,7 +60,7 @@ def process_job(folder: str | os.PathLike[str]) -> None:
         log.say("INFO", "Every task had recorded its result when an earlier attempt was lost: there is nothing to do")
         _mark_done(env)
         return
-    _extend_import_path()
+    extend_import_path()
     handler: list[SignalHandler] = []
     ending = _call(env, paths, handler)
     if handler and handler[0].ending is not None:
@@ -73,7 +73,7 @@ def process_job(folder: str | os.PathLike[str]) -> None:
     _record(env, paths, ending, start)
 
 
-def _extend_import_path() -> None:
+def extend_import_path() -> None:
     """Append to ``sys.path`` what the submitter's had and it lacks: what the job has by itself comes first."""
     for entry in os.environ.get("SUBMITIT_IMPORT_PATH", "").split(os.pathsep):
         if entry and entry not in sys.path:

@@ -45,8 +45,8 @@ def test_jobs_outlive_their_client(clients: Clients, how: str) -> None:
 
 
 WITHOUT_PIDFD = """
-from submitit.local import controller
-controller._BOOT = "import os; del os.pidfd_open\\n" + controller._BOOT
+from submitit.local import boot
+boot._CODE = "import os; del os.pidfd_open\\n" + boot._CODE
 """
 
 
@@ -188,9 +188,9 @@ def test_a_stopped_controller_is_waited_for(clients: Clients) -> None:
 def test_a_controller_that_dies_again_and_again_is_given_up(clients: Clients) -> None:
     output = clients.run(
         """
-        from submitit.local import controller
+        from submitit.local import boot
         executor.submit(calls.add, 1, 1).result()
-        controller._BOOT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+        boot._CODE = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
         os.kill(current().controller, signal.SIGKILL)
         job = executor.submit(calls.add, 1, 2)
         error = job.exception()

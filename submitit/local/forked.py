@@ -1,0 +1,184 @@
+"""A task that runs in the process that was forked for it, as if a fresh interpreter had been started with its command.
+
+What a task may rely on is the same in both ways (docs/local-tasks.md), but for two things: the hash seed is the nursery's, and
+module-level objects are not destroyed at the end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import signal
+import sys
+import time
+import types
+from typing import TYPE_CHECKING, NoReturn
+
+from submitit.local.tasks import START_UP, default_words
+from submitit.orchestrator import runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from submitit.local.protocol import Launch
+
+#: What is run, as ``python -m`` knows it.
+_MAIN = "submitit.core._submit"
+
+
+def start_up_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that no forked process can be given any more."""
+    return {name: value for name, value in env.items() if name.startswith(START_UP)}
+
+
+class World:
+    """What a process forked from this one has of a fresh interpreter, and what it would have to change."""
+
+    def __init__(self) -> None:
+        #: ``sys.path`` without the working directory, which comes first in a task's.
+        self.path = list(sys.path)
+        self.start_up = start_up_variables(os.environ)
+        self._relative = any(not os.path.isabs(part) for part in os.environ.get("PYTHONPATH", "/").split(os.pathsep))
+        self._cwd_counts = not getattr(sys.flags, "safe_path", False)
+        self._time_zone = os.environ.get("TZ")
+        self._listed: dict[str, tuple[int, bool]] = {}
+        self._main = self._make_main()
+
+    @staticmethod
+    def _make_main() -> types.ModuleType:
+        spec = importlib.util.find_spec(_MAIN)
+        assert spec is not None
+        main = types.ModuleType("__main__", "``python -m submitit.core._submit FOLDER``")
+        assert spec.loader is not None
+        main.__dict__.update(
+            {
+                "__spec__": spec,
+                "__file__": spec.origin,
+                "__cached__": spec.cached,
+                "__loader__": spec.loader,
+                "__package__": spec.parent,
+                "__builtins__": __builtins__,
+                "__all__": ["submitit_main"],
+                "submitit_main": runner.submitit_main,
+            }
+        )
+        return main
+
+    def extend_path(self, directory: str) -> None:
+        """Have this process itself import what a task would, in ``directory``."""
+        sys.path[:] = [directory, *self.path] if self._cwd_counts else self.path
+        runner.extend_import_path()
+
+    # ---- whether a task may be forked
+
+    def must_be_fresh(self, launch: Launch) -> bool:
+        """Whether the tasks of a launch need an interpreter of their own."""
+        return (
+            launch.shell
+            or launch.command != default_words(sys.executable, launch.folder)
+            or start_up_variables(launch.env) != self.start_up
+            or self._relative
+            or (self._cwd_counts and self._shadowed(launch.cwd))
+        )
+
+    def _shadowed(self, directory: str) -> bool:
+        """Whether a directory has a module that would be imported in the place of one that is loaded here."""
+        try:
+            changed = os.stat(directory).st_mtime_ns
+            known = self._listed.get(directory)
+            if known is not None and known[0] == changed:
+                return known[1]
+            found = self._shadows(directory)
+        except OSError:
+            return True  # a fresh process says what is wrong
+        if time.time_ns() - changed > 2_000_000_000:  # later changes show in the time
+            self._listed[directory] = (changed, found)
+        return found
+
+    @staticmethod
+    def _shadows(directory: str) -> bool:
+        loaded = {name.partition(".")[0] for name in sys.modules} - {*sys.builtin_module_names, "__main__"}
+        for entry in os.listdir(directory):
+            stem, _, suffix = entry.partition(".")
+            if stem not in loaded:
+                continue
+            path = os.path.join(directory, entry)
+            if suffix in ("py", "pyc") or suffix.endswith(("so", "dylib")):
+                origin = getattr(sys.modules[stem], "__file__", None) if stem in sys.modules else None
+                if origin is None or not _same(path, origin):
+                    return True
+            elif not suffix and os.path.isfile(os.path.join(path, "__init__.py")):
+                places = list(getattr(sys.modules.get(stem), "__path__", ()))
+                if not any(_same(path, place) for place in places):
+                    return True
+        return False
+
+    # ---- being it
+
+    def run(self, launch: Launch, env: Mapping[str, str]) -> NoReturn:
+        """Be the task: run its submission, and end as an interpreter ends. Never returns."""
+        code = 1
+        try:
+            self._enter(launch, env)
+            code = _call(launch.folder)
+        finally:
+            _leave(code)
+
+    def _enter(self, launch: Launch, env: Mapping[str, str]) -> None:
+        for name in [name for name in os.environ if name not in env]:
+            del os.environ[name]
+        for name, value in env.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        if env.get("TZ") != self._time_zone:
+            time.tzset()
+        origin = self._main.__file__
+        assert origin is not None
+        sys.argv[:] = [origin, launch.folder]
+        sys.orig_argv[:] = launch.command
+        sys.modules["__main__"] = self._main
+        sys.path[:] = [os.getcwd(), *self.path] if self._cwd_counts else self.path
+        # Of directories that may have changed since.
+        sys.path_importer_cache.clear()
+
+
+def _same(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _call(folder: str) -> int:
+    """Run the submission as the program of this process; the exit code, a signal's as a negative number."""
+    try:
+        runner.submitit_main([folder])
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException as error:  # noqa: BLE001 - what the interpreter does with an exception that nobody catches
+        trace = error.__traceback__
+        sys.excepthook(type(error), error, trace and trace.tb_next)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest."""
+    try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        if "ctypes" in sys.modules:  # what C code has printed
+            sys.modules["ctypes"].CDLL(None).fflush(None)
+        if code < 0:
+            signal.signal(-code, signal.SIG_DFL)
+            os.kill(os.getpid(), -code)
+    finally:
+        os._exit(code & 0xFF)

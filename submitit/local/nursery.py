@@ -1,0 +1,215 @@
+"""The nursery: the process from which a controller's tasks are forked.
+
+::
+
+    controller ──── start, reap ────▶ nursery ──fork──▶ child (see `tasks`) ──▶ the task
+               ◀─ started, ended, reaped ─┘  ◀─SIGCHLD──────────┘
+
+It has the runner loaded, and modules that the submitter asked for (``local_preload``), but nothing else of the user's: a task
+forked from it begins where a fresh interpreter would after its imports. A task that needs an interpreter of its own, or a
+shell, is forked here as well, and executes it.
+
+The tasks die with the nursery, and it with its controller. What a task leaves behind becomes the controller's child. A task
+that has ended keeps its process number until the controller has said ``reap``, so that nobody else is ever signalled.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from submitit.local import marks, processes, protocol, signalling, tasks
+from submitit.storage.atomic import make_directory
+from submitit.storage.paths import JobPaths
+
+if TYPE_CHECKING:
+    from submitit.local.protocol import Launch
+
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_LOG_MODE = 0o666
+#: Loaded by the runner only when it needs them: in every job, or in those that fail.
+_NEEDED = (
+    "cloudpickle",
+    "faulthandler",
+    "resource",
+    "traceback",
+    "submitit.local.environment",
+    "submitit.orchestrator.signals",
+    "submitit.storage.sharing",
+)
+
+
+class Nursery:
+    """Starts tasks as it is told, and reports their ends, until its controller is gone."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        from submitit.local.forked import World
+
+        self._connection = connection
+        self._wake_read, self._wake_write = os.pipe()
+        for end in (self._wake_read, self._wake_write):
+            os.set_blocking(end, False)
+        self._incoming = bytearray()
+        self._gates: deque[int] = deque()
+        self._launch: Launch | None = None
+        #: Tasks that have not ended, and what modules could not be loaded for them.
+        self._living: set[int] = set()
+        self._complaints: list[str] = []
+        self._world = World()
+        self._marks = marks.Marks(tasks.MARKS)
+
+    def serve(self, directory: str, preload: list[str]) -> None:
+        """Load modules, as a program in ``directory`` would; then obey until the controller closes its end of the line."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._load(directory, preload)
+        self._say({"ready": True})
+        poll = select.poll()
+        for descriptor in (self._connection.fileno(), self._wake_read):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._wake_read:
+                    self._drain()
+                    self._report_ended()
+                elif not self._receive():
+                    for pid in self._living:
+                        signalling.send_to_group(pid, signal.SIGKILL)
+                    return
+
+    def _load(self, directory: str, preload: list[str]) -> None:
+        """What tasks would have to import; collected and set apart once, so that no task's collector copies its pages."""
+        for name in _NEEDED:
+            importlib.import_module(name)
+        if preload:
+            os.chdir(directory)
+            self._world.extend_path(directory)
+            for name in preload:
+                try:
+                    importlib.import_module(name)
+                except Exception as error:  # noqa: BLE001 - whatever: the task that needs the module says so again
+                    self._complaints.append(f"submitit: could not preload {name}: {type(error).__name__}: {error}\n")
+            os.chdir("/")
+        gc.collect()
+        gc.freeze()
+
+    # ---- what the controller says
+
+    def _receive(self) -> bool:
+        """Obey; whether the controller is still there."""
+        data, gates, _, _ = socket.recv_fds(self._connection, 1 << 18, 64)
+        self._gates.extend(gates)
+        if not data:
+            return False
+        self._incoming += data
+        *lines, rest = self._incoming.split(b"\n")
+        self._incoming = bytearray(rest)
+        for line in lines:
+            message = protocol.decode(bytes(line))
+            assert message is not None
+            if message["op"] == "start":
+                self._start(message)
+            else:
+                self._reap(message["pid"])
+        return True
+
+    def _start(self, message: dict[str, Any]) -> None:
+        if message["launch"] is not None:
+            self._launch = protocol.Launch(**message["launch"])
+        launch = self._launch
+        assert launch is not None
+        gate = self._gates.popleft()
+        pids: list[tuple[int, str]] = []
+        problem = ""
+        try:
+            run = None if self._world.must_be_fresh(launch) else self._world.run
+            for rank in range(launch.tasks):
+                env = tasks.environment(launch, message["job"], message["attempt"], message["reference"], rank)
+                env.update(message["env"])
+                pid = self._fork(launch, env, message["job"], rank, gate, run)
+                self._living.add(pid)
+                pids.append((pid, processes.start_time(pid)))
+        except OSError as error:
+            problem = str(error)
+        finally:
+            os.close(gate)
+        self._say({"started": message["key"], "pids": pids, "problem": problem})
+
+    def _fork(self, launch: Launch, env: dict[str, str], job_id: str, rank: int, gate: int, run: Any) -> int:
+        """Start a task. Raises ``OSError`` if its logs cannot be opened or the machine has no room for a process."""
+        paths = JobPaths(launch.folder, job_id, rank)
+        stdout = _open_log(paths.locate("stdout"))
+        stderr = stdout
+        try:
+            if not launch.stderr_to_stdout:
+                stderr = _open_log(paths.locate("stderr"))
+            for complaint in self._complaints:
+                os.write(stderr, complaint.encode("utf-8", "backslashreplace"))
+            own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
+            # What is sent to the child before it has settled waits for that.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    self._marks.set(tasks.TOKEN, env[tasks.TOKEN])
+                    self._marks.set(tasks.JOB_ID, job_id)
+                    tasks.become(launch, env, (stdout, stderr), gate, own, run)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        finally:
+            for descriptor in {stdout, stderr}:
+                os.close(descriptor)
+        return pid
+
+    # ---- what it is told
+
+    def _drain(self) -> None:
+        try:
+            while os.read(self._wake_read, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _report_ended(self) -> None:
+        for pid in list(self._living):
+            ended = processes.next_ended(pid)
+            if ended is not None:
+                self._living.discard(pid)
+                self._say({"ended": pid, "code": ended[1]})
+
+    def _reap(self, pid: int) -> None:
+        used = processes.reap(pid)
+        self._say({"reaped": pid, "cpu_s": used.cpu_s, "max_rss_mb": used.max_rss_mb})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        try:
+            self._connection.sendall(protocol.encode(message))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the end of the line is about to be seen
+
+
+def _open_log(path: str) -> int:
+    try:
+        return os.open(path, _LOG_FLAGS, _LOG_MODE)
+    except FileNotFoundError:
+        make_directory(os.path.dirname(path))
+        return os.open(path, _LOG_FLAGS, _LOG_MODE)
+
+
+def main() -> None:
+    """The nursery's process, from its start to its end. Its descriptor 3 is the line to the controller."""
+    _, _, controller, line, directory, *preload = sys.argv[1:]
+    gc.disable()
+    connection = socket.socket(fileno=int(line))
+    connection.set_inheritable(False)
+    processes.die_with_parent()
+    if os.getppid() == int(controller):
+        Nursery(connection).serve(directory, preload)
+    os._exit(0)
