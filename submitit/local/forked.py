@@ -15,11 +15,12 @@ import time
 import types
 from typing import TYPE_CHECKING, NoReturn
 
+from submitit.local import processes
 from submitit.local.tasks import START_UP, default_words
 from submitit.orchestrator import runner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from submitit.local.protocol import Launch
 
@@ -38,10 +39,10 @@ class World:
     def __init__(self) -> None:
         #: ``sys.path`` without the working directory, which comes first in a task's.
         self.path = list(sys.path)
-        self.start_up = start_up_variables(os.environ)
+        self._env = dict(os.environ)
+        self.start_up = start_up_variables(self._env)
         self._relative = any(not os.path.isabs(part) for part in os.environ.get("PYTHONPATH", "/").split(os.pathsep))
         self._cwd_counts = not getattr(sys.flags, "safe_path", False)
-        self._time_zone = os.environ.get("TZ")
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
 
@@ -116,22 +117,28 @@ class World:
 
     # ---- being it
 
-    def run(self, launch: Launch, env: Mapping[str, str]) -> NoReturn:
-        """Be the task: run its submission, and end as an interpreter ends. Never returns."""
-        code = 1
-        try:
-            self._enter(launch, env)
-            code = _call(launch.folder)
-        finally:
-            _leave(code)
+    def task(self, launch: Launch, env: Mapping[str, str]) -> Callable[[], NoReturn]:
+        """What a process that is forked from now on calls to be the task, which ends as an interpreter ends."""
+        # Reckoned here, once for all: what a child writes to has to be copied for it, a page at a time.
+        removed = [name for name in self._env if name not in env]
+        changed = [(name, value) for name, value in env.items() if self._env.get(name) != value]
 
-    def _enter(self, launch: Launch, env: Mapping[str, str]) -> None:
-        for name in [name for name in os.environ if name not in env]:
+        def run() -> NoReturn:
+            code = 1
+            try:
+                self._enter(launch, removed, changed)
+                code = _call(launch.folder)
+            finally:
+                _leave(code)
+
+        return run
+
+    def _enter(self, launch: Launch, removed: list[str], changed: list[tuple[str, str]]) -> None:
+        for name in removed:
             del os.environ[name]
-        for name, value in env.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
-        if env.get("TZ") != self._time_zone:
+        for name, value in changed:
+            os.environ[name] = value
+        if os.environ.get("TZ") != self._env.get("TZ"):
             time.tzset()
         origin = self._main.__file__
         assert origin is not None
@@ -176,7 +183,7 @@ def _leave(code: int) -> NoReturn:
             if stream is not None:
                 stream.flush()
         if "ctypes" in sys.modules:  # what C code has printed
-            sys.modules["ctypes"].CDLL(None).fflush(None)
+            processes.flush_c_streams()
         if code < 0:
             signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)

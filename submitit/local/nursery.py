@@ -23,13 +23,15 @@ import signal
 import socket
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from submitit.local import marks, processes, protocol, signalling, tasks
 from submitit.storage.atomic import make_directory
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from submitit.local.protocol import Launch
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -38,10 +40,12 @@ _LOG_MODE = 0o666
 _NEEDED = (
     "cloudpickle",
     "faulthandler",
+    "pathlib",
     "resource",
     "traceback",
     "submitit.local.environment",
     "submitit.orchestrator.signals",
+    "submitit.plugins",
     "submitit.storage.sharing",
 )
 
@@ -129,11 +133,11 @@ class Nursery:
         pids: list[tuple[int, str]] = []
         problem = ""
         try:
-            run = None if self._world.must_be_fresh(launch) else self._world.run
+            fresh = self._world.must_be_fresh(launch)
             for rank in range(launch.tasks):
                 env = tasks.environment(launch, message["job"], message["attempt"], message["reference"], rank)
                 env.update(message["env"])
-                pid = self._fork(launch, env, message["job"], rank, gate, run)
+                pid = self._fork(launch, env, rank, gate, None if fresh else self._world.task(launch, env))
                 self._living.add(pid)
                 pids.append((pid, processes.start_time(pid)))
         except OSError as error:
@@ -142,9 +146,11 @@ class Nursery:
             os.close(gate)
         self._say({"started": message["key"], "pids": pids, "problem": problem})
 
-    def _fork(self, launch: Launch, env: dict[str, str], job_id: str, rank: int, gate: int, run: Any) -> int:
+    def _fork(
+        self, launch: Launch, env: dict[str, str], rank: int, gate: int, run: Callable[[], NoReturn] | None
+    ) -> int:
         """Start a task. Raises ``OSError`` if its logs cannot be opened or the machine has no room for a process."""
-        paths = JobPaths(launch.folder, job_id, rank)
+        paths = JobPaths(launch.folder, env[tasks.JOB_ID], rank)
         stdout = _open_log(paths.locate("stdout"))
         stderr = stdout
         try:
@@ -154,12 +160,12 @@ class Nursery:
                 os.write(stderr, complaint.encode("utf-8", "backslashreplace"))
             own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
             # What is sent to the child before it has settled waits for that.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, tasks.settling(launch))
             try:
                 pid = os.fork()
                 if pid == 0:
-                    self._marks.set(tasks.TOKEN, env[tasks.TOKEN])
-                    self._marks.set(tasks.JOB_ID, job_id)
+                    for name in tasks.MARKS:
+                        self._marks.set(name, env[name])
                     tasks.become(launch, env, (stdout, stderr), gate, own, run)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)

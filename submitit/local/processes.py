@@ -277,6 +277,11 @@ def variable_address(name: str, size: int) -> int:
     return 0
 
 
+def flush_c_streams() -> None:
+    """Write out what C code has printed and the C library still holds."""
+    _c_library().fflush(None)
+
+
 def overwrite(address: int, data: bytes) -> None:
     """Put bytes into memory that this process owns."""
     import ctypes
