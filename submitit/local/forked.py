@@ -7,6 +7,7 @@ module-level objects are not destroyed at the end.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 import signal
@@ -65,6 +66,15 @@ class World:
             }
         )
         return main
+
+    def settle(self) -> None:
+        """Everything is loaded: get ready for the first fork."""
+        # Directories that are looked at again when they change; but what did not exist would be ignored for good.
+        for path in [path for path, finder in sys.path_importer_cache.items() if finder is None]:
+            del sys.path_importer_cache[path]
+        # What a task's collector would look at is copied, page by page.
+        gc.collect()
+        gc.freeze()
 
     def extend_path(self, directory: str) -> None:
         """Have this process itself import what a task would, in ``directory``."""
@@ -146,8 +156,6 @@ class World:
         sys.orig_argv[:] = launch.command
         sys.modules["__main__"] = self._main
         sys.path[:] = [os.getcwd(), *self.path] if self._cwd_counts else self.path
-        # Of directories that may have changed since.
-        sys.path_importer_cache.clear()
 
 
 def _same(path: str, other: str) -> bool:

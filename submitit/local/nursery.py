@@ -89,7 +89,7 @@ class Nursery:
                     return
 
     def _load(self, directory: str, preload: list[str]) -> None:
-        """What tasks would have to import; collected and set apart once, so that no task's collector copies its pages."""
+        """Import what tasks would have to."""
         for name in _NEEDED:
             importlib.import_module(name)
         if preload:
@@ -101,8 +101,7 @@ class Nursery:
                 except Exception as error:  # noqa: BLE001 - whatever: the task that needs the module says so again
                     self._complaints.append(f"submitit: could not preload {name}: {type(error).__name__}: {error}\n")
             os.chdir("/")
-        gc.collect()
-        gc.freeze()
+        self._world.settle()
 
     # ---- what the controller says
 

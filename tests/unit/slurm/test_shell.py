@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from submitit.slurm import sbatch
+from support.calls import wait_for
 
 CHILD = """
 import os, signal
@@ -23,6 +24,10 @@ os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """
+
+
+def _sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
@@ -39,6 +44,8 @@ def test_a_signal_is_passed_on_though_another_comes_with_it(tmp_path: Path, shel
         try:
             assert process.stdout.readline() == b"ready\n"
             for _ in range(20):
+                # bash loses a signal that comes in the very moment in which it begins to wait.
+                wait_for(lambda: _sleeps(process.pid))
                 for name in (told, "SIGCONT"):
                     os.kill(process.pid, getattr(signal, name))
                 assert process.stdout.readline() == f"{told}\n".encode()
