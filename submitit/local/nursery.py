@@ -43,6 +43,7 @@ _NEEDED = (
     "pathlib",
     "resource",
     "traceback",
+    "submitit.core.utils",
     "submitit.local.environment",
     "submitit.orchestrator.signals",
     "submitit.plugins",
