@@ -17,11 +17,12 @@ import types
 from typing import TYPE_CHECKING, NoReturn
 
 from submitit.local import processes
-from submitit.local.tasks import START_UP, default_words
+from submitit.local.marks import Marks
+from submitit.local.tasks import MARKS, START_UP, Order, default_words
 from submitit.orchestrator import runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from submitit.local.protocol import Launch
 
@@ -46,6 +47,7 @@ class World:
         self._cwd_counts = not getattr(sys.flags, "safe_path", False)
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
+        self._marks = Marks(MARKS)
 
     @staticmethod
     def _make_main() -> types.ModuleType:
@@ -127,29 +129,34 @@ class World:
 
     # ---- being it
 
-    def task(self, launch: Launch, env: Mapping[str, str]) -> Callable[[], NoReturn]:
-        """What a process that is forked from now on calls to be the task, which ends as an interpreter ends."""
+    def order(self, launch: Launch, env: Mapping[str, str], marks: dict[str, str]) -> Order:
+        """What a process that was forked from this one is told to become a task with these variables."""
+        if self.must_be_fresh(launch):
+            return Order(launch._replace(env={}), dict(env), [], marks, fresh=True)
         # Reckoned here, once for all: what a child writes to has to be copied for it, a page at a time.
-        removed = [name for name in self._env if name not in env]
-        changed = [(name, value) for name, value in env.items() if self._env.get(name) != value]
+        changed = {name: value for name, value in env.items() if self._env.get(name) != value}
+        without = [name for name in self._env if name not in env]
+        return Order(launch._replace(env={}), changed, without, marks, fresh=False)
 
-        def run() -> NoReturn:
-            code = 1
-            try:
-                self._enter(launch, removed, changed)
-                code = _call(launch.folder)
-            finally:
-                _leave(code)
+    def run(self, order: Order) -> NoReturn:
+        """Be the task: run its submission, and end as an interpreter ends. Never returns."""
+        code = 1
+        try:
+            self._enter(order)
+            code = _call(order.launch.folder)
+        finally:
+            _leave(code)
 
-        return run
-
-    def _enter(self, launch: Launch, removed: list[str], changed: list[tuple[str, str]]) -> None:
-        for name in removed:
+    def _enter(self, order: Order) -> None:
+        launch = order.launch
+        for name in order.without:
             del os.environ[name]
-        for name, value in changed:
+        for name, value in order.env.items():
             os.environ[name] = value
         if os.environ.get("TZ") != self._env.get("TZ"):
             time.tzset()
+        for name, value in order.marks.items():
+            self._marks.set(name, value)
         origin = self._main.__file__
         assert origin is not None
         sys.argv[:] = [origin, launch.folder]

@@ -15,6 +15,7 @@ that has ended keeps its process number until the controller has said ``reap``, 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -23,15 +24,13 @@ import signal
 import socket
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from submitit.local import marks, processes, protocol, signalling, tasks
+from submitit.local import processes, protocol, signalling, tasks
 from submitit.storage.atomic import make_directory
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from submitit.local.protocol import Launch
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -64,11 +63,12 @@ class Nursery:
         self._incoming = bytearray()
         self._gates: deque[int] = deque()
         self._launch: Launch | None = None
+        #: A process that waits to become the next task: forking takes longer than all that it does then.
+        self._spare: tasks.Child | None = None
         #: Tasks that have not ended, and what modules could not be loaded for them.
         self._living: set[int] = set()
         self._complaints: list[str] = []
         self._world = World()
-        self._marks = marks.Marks(tasks.MARKS)
 
     def serve(self, directory: str, preload: list[str]) -> None:
         """Load modules, as a program in ``directory`` would; then obey until the controller closes its end of the line."""
@@ -80,7 +80,11 @@ class Nursery:
         for descriptor in (self._connection.fileno(), self._wake_read):
             poll.register(descriptor, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            ready = poll.poll(0)
+            if not ready:
+                self._prepare()
+                ready = poll.poll()
+            for descriptor, _ in ready:
                 if descriptor == self._wake_read:
                     self._drain()
                     self._report_ended()
@@ -103,6 +107,16 @@ class Nursery:
                     self._complaints.append(f"submitit: could not preload {name}: {type(error).__name__}: {error}\n")
             os.chdir("/")
         self._world.settle()
+
+    def _prepare(self) -> None:
+        """Make ready for the next start."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = self._child()
+
+    def _child(self, *others: int) -> tasks.Child:
+        own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
+        return tasks.Child(self._world.run, (*own, *others))
 
     # ---- what the controller says
 
@@ -133,11 +147,10 @@ class Nursery:
         pids: list[tuple[int, str]] = []
         problem = ""
         try:
-            fresh = self._world.must_be_fresh(launch)
             for rank in range(launch.tasks):
                 env = tasks.environment(launch, message["job"], message["attempt"], message["reference"], rank)
                 env.update(message["env"])
-                pid = self._fork(launch, env, rank, gate, None if fresh else self._world.task(launch, env))
+                pid = self._start_task(launch, env, rank, gate)
                 self._living.add(pid)
                 pids.append((pid, processes.start_time(pid)))
         except OSError as error:
@@ -146,33 +159,23 @@ class Nursery:
             os.close(gate)
         self._say({"started": message["key"], "pids": pids, "problem": problem})
 
-    def _fork(
-        self, launch: Launch, env: dict[str, str], rank: int, gate: int, run: Callable[[], NoReturn] | None
-    ) -> int:
+    def _start_task(self, launch: Launch, env: dict[str, str], rank: int, gate: int) -> int:
         """Start a task. Raises ``OSError`` if its logs cannot be opened or the machine has no room for a process."""
         paths = JobPaths(launch.folder, env[tasks.JOB_ID], rank)
-        stdout = _open_log(paths.locate("stdout"))
-        stderr = stdout
+        logs = [_open_log(paths.locate("stdout"))]
         try:
             if not launch.stderr_to_stdout:
-                stderr = _open_log(paths.locate("stderr"))
+                logs.append(_open_log(paths.locate("stderr")))
             for complaint in self._complaints:
-                os.write(stderr, complaint.encode("utf-8", "backslashreplace"))
-            own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
-            # What is sent to the child before it has settled waits for that.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, tasks.settling(launch))
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    for name in tasks.MARKS:
-                        self._marks.set(name, env[name])
-                    tasks.become(launch, env, (stdout, stderr), gate, own, run)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                os.write(logs[-1], complaint.encode("utf-8", "backslashreplace"))
+            child = self._spare or self._child(gate, *logs)
+            self._spare = None
+            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS})
+            child.begin(order, logs[0], logs[-1], gate)
         finally:
-            for descriptor in {stdout, stderr}:
+            for descriptor in logs:
                 os.close(descriptor)
-        return pid
+        return child.pid
 
     # ---- what it is told
 
@@ -184,6 +187,10 @@ class Nursery:
             pass
 
     def _report_ended(self) -> None:
+        if self._spare is not None and processes.next_ended(self._spare.pid) is not None:
+            processes.reap(self._spare.pid)
+            self._spare.dismiss()
+            self._spare = None
         for pid in list(self._living):
             ended = processes.next_ended(pid)
             if ended is not None:

@@ -2,9 +2,9 @@
 
 ::
 
-    nursery ──fork──▶ child: session, signals, logs, gate, directory ──▶ the runner, in this very process (see `forked`)
-                                                                     ├─exec─▶ python -u -m submitit.core._submit FOLDER
-                                                                     └─exec─▶ bash -c "setup lines; command"
+    nursery ──fork──▶ child: session, signals, order, logs, gate ──▶ the runner, in this very process (see `forked`)
+                                                                 ├─exec─▶ python -u -m submitit.core._submit FOLDER
+                                                                 └─exec─▶ bash -c "setup lines; command"
 
 A task inherits no descriptor but its logs, and no signal setting but one: the signal that asks a job to save its state is
 held back until the runner has a handler for it, since by itself it would kill.
@@ -12,9 +12,12 @@ held back until the runner has a handler for it, since by itself it would kill.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import signal
-from typing import TYPE_CHECKING, NoReturn
+import socket
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from submitit.local import processes
 
@@ -36,6 +39,8 @@ START_UP = ("PYTHON", "LD_", "MALLOC_", "GLIBC_TUNABLES", "LC_", "LANG", "LOCPAT
 
 #: What the shell says of a command that it cannot find, and of one that it cannot run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
+
+_ALL_SIGNALS = signal.valid_signals()
 
 # A shell is to outlive the SIGTERM that its command may want to answer. A handler, unlike `trap ''`, is not inherited.
 _SHELL_PREFIX = "trap : TERM\n"
@@ -93,44 +98,101 @@ class Gate:
         os.close(self._entry)
 
 
-def become(
-    launch: Launch,
-    env: Mapping[str, str],
-    logs: tuple[int, int],
-    gate: int,
-    others: Iterable[int],
-    run: Callable[[], NoReturn] | None,
-) -> NoReturn:
-    """In a child just forked, with ``settling`` signals blocked: become the task. Never returns, never raises.
+class Order(NamedTuple):
+    """Which task a process is to become."""
 
-    It waits at ``gate``. ``run`` is what it does then, instead of executing the command of the launch. ``others`` are
-    descriptors that it must not have. Whatever goes wrong is said in the task's stderr, and its exit code is 126 or 127.
-    """
+    launch: Launch
+    #: Variables to set, and to remove, from those that the process has; all of them for a fresh interpreter.
+    env: dict[str, str]
+    without: list[str]
+    #: What others are to recognise it by: see `marks`.
+    marks: dict[str, str]
+    #: Whether it executes the command of its launch, instead of running the submission by itself.
+    fresh: bool
+
+
+class Child:
+    """A process forked to become a task, as its parent sees it. It may be made before it is known which task that is."""
+
+    def __init__(self, run: Callable[[Order], NoReturn], others: Iterable[int]) -> None:
+        """``run`` is what the child does with an order that is not ``fresh``; ``others`` are descriptors it must not have.
+
+        Raises ``OSError`` if the machine has no room for a process. Only for a process with a single thread.
+        """
+        self._line, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # What is sent to the child before it has settled waits for that.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+            try:
+                self.pid = os.fork()
+                if self.pid == 0:
+                    _become(end, [self._line.fileno(), *others], run)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:
+            self._line.close()
+            raise
+        finally:
+            end.close()
+
+    def begin(self, order: Order, stdout: int, stderr: int, gate: int) -> None:
+        """Have it become this task, as soon as it has passed the gate."""
+        with self._line:
+            data = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it was killed: that is seen elsewhere
+                sent = socket.send_fds(self._line, [data], [stdout, stderr, gate])
+                self._line.sendall(data[sent:])
+
+    def dismiss(self) -> None:
+        """Have it end without ever having been a task."""
+        self._line.close()
+
+
+def _become(line: socket.socket, others: Iterable[int], run: Callable[[Order], NoReturn]) -> NoReturn:
+    """The child's side: never returns, never raises. What goes wrong is said in the task's stderr; it exits with 126 or 127."""
     code = NOT_RUNNABLE
     try:
-        nursery = os.getppid()
+        parent = os.getppid()
         os.setsid()
-        _reset_signals(launch.user_signal)
+        _reset_signals()
         processes.die_with_parent()
-        if os.getppid() != nursery:  # it died in between
+        if os.getppid() != parent:  # it died in between
             os._exit(NOT_RUNNABLE)
+        for descriptor in others:
+            os.close(descriptor)
+        order, descriptors = _receive(line)
+        if order is None:
+            os._exit(0)
         null = os.open(os.devnull, os.O_RDONLY)
-        for number, descriptor in enumerate((null, *logs)):
+        stdout, stderr, gate = descriptors
+        for number, descriptor in enumerate((null, stdout, stderr)):
             os.dup2(descriptor, number)
-        for descriptor in {null, *logs, *others}:
+        for descriptor in (null, stdout, stderr):
             os.close(descriptor)
         if os.read(gate, 1) != b".":
             os._exit(NOT_RUNNABLE)
         os.close(gate)
-        os.umask(launch.umask)
-        os.chdir(launch.cwd)
-        if run is not None:
-            run()
-        code = _execute(launch, env)
+        signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
+        os.umask(order.launch.umask)
+        os.chdir(order.launch.cwd)
+        if not order.fresh:
+            run(order)
+        code = _execute(order.launch, order.env)
     except BaseException as error:  # noqa: BLE001 - a child must not run on in its parent's code
         os.write(2, f"submitit: the task could not be started: {error}\n".encode("utf-8", "backslashreplace"))
     finally:
         os._exit(code)
+
+
+def _receive(line: socket.socket) -> tuple[Order | None, list[int]]:
+    """The order and its descriptors; ``None`` if there is none to come."""
+    with line:
+        data, descriptors, _, _ = socket.recv_fds(line, 1 << 16, 3)
+        chunks = [data]
+        while chunks[-1]:
+            chunks.append(line.recv(1 << 20))
+    data = b"".join(chunks)
+    return (pickle.loads(data) if data else None), descriptors
 
 
 def _execute(launch: Launch, env: Mapping[str, str]) -> int:
@@ -147,16 +209,10 @@ def _execute(launch: Launch, env: Mapping[str, str]) -> int:
     return NOT_FOUND
 
 
-def settling(launch: Launch) -> set[int]:
-    """What a task may be sent as soon as it exists. It is blocked around the fork."""
-    return {signal.SIGTERM, signal.SIGCONT, launch.user_signal}
-
-
-def _reset_signals(held_back: int) -> None:
-    """What a new interpreter has, and nothing blocked but one signal."""
+def _reset_signals() -> None:
+    """The handlers of a new interpreter. Everything stays blocked until it is known what the task's own signal is."""
     signal.set_wakeup_fd(-1)
     # What the nursery handles, and what it does not want of a terminal. (A look at each of the 64 takes half a millisecond.)
     for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, {held_back})
