@@ -157,6 +157,9 @@ class World:
             time.tzset()
         for name, value in order.marks.items():
             self._marks.set(name, value)
+        if "numpy.random" in sys.modules:
+            # It seeds itself when it is loaded; `random` does so after every fork.
+            sys.modules["numpy.random"].seed()
         origin = self._main.__file__
         assert origin is not None
         sys.argv[:] = [origin, launch.folder]

@@ -1,0 +1,154 @@
+"""Where tasks are forked from: what it has loaded for them, what it has not, and what becomes of jobs when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import submitit
+from submitit.local import connection, processes
+from support import calls
+
+HEAVY = """
+import os
+with open({log!r}, "a") as file:
+    file.write(f"{{os.getpid()}}\\n")
+VALUE = 7
+"""
+
+
+def nurseries() -> list[int]:
+    current = connection.current()
+    assert current is not None
+    found = processes.children(current.controller)
+    return [pid for pid in found if "submitit-local-nursery" in processes.command_line(pid)]
+
+
+def where() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "heavy": getattr(sys.modules.get("heavy"), "VALUE", None),
+        "variables": dict(os.environ),
+    }
+
+
+@pytest.fixture
+def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module that is seen to be loaded; the file in which it says so."""
+    library = tmp_path / "library"
+    library.mkdir()
+    log = tmp_path / "loaded"
+    (library / "heavy.py").write_text(HEAVY.format(log=str(log)))
+    monkeypatch.syspath_prepend(str(library))
+    yield log
+    sys.modules.pop("heavy", None)
+
+
+def test_modules_are_loaded_once_for_all_tasks(tmp_path: Path, heavy: Path) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    assert executor.submit(where).result()["heavy"] is None
+    executor.update_parameters(local_preload=["heavy"])
+    seen = [job.result() for job in executor.map_array(lambda _: where(), range(4))]
+    assert [task["heavy"] for task in seen] == [7] * 4
+    assert len({task["pid"] for task in seen}) == 4
+    (loaded_by,) = heavy.read_text().split()
+    assert {task["parent"] for task in seen} == {int(loaded_by)}
+    assert int(loaded_by) in nurseries()
+
+
+def test_what_modules_look_at_when_they_are_loaded_is_right(
+    tmp_path: Path, heavy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_preload=["heavy"])
+    parents = []
+    for threads in ("3", "5", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setenv("WHATEVER", str(len(parents)))
+        task = executor.submit(where).result()
+        assert task["variables"]["OMP_NUM_THREADS"] == threads
+        assert task["variables"]["WHATEVER"] == str(len(parents))
+        parents.append(task["parent"])
+        assert processes.environment(task["parent"])["OMP_NUM_THREADS"] == threads
+    assert parents[0] == parents[2] != parents[1]
+
+
+def test_what_cannot_be_loaded_is_said_and_does_no_harm(tmp_path: Path, heavy: Path) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_preload=["no_such_module", "heavy"])
+    job = executor.submit(where)
+    assert job.result()["heavy"] == 7
+    stderr = job.stderr()
+    assert stderr is not None
+    assert "could not preload no_such_module: ModuleNotFoundError: No module named 'no_such_module'" in stderr
+
+
+def test_a_module_that_kills_whoever_loads_it_fails_the_jobs_that_asked_for_it(tmp_path: Path, heavy: Path) -> None:
+    Path(heavy.parent, "library", "deadly.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_preload=["deadly"])
+    with executor.batch():
+        jobs = [executor.submit(where) for _ in range(2)]
+    for job in jobs:
+        error = job.exception()
+        assert isinstance(error, submitit.core.utils.UncompletedJobError)
+        assert "was killed by SIGSEGV(-11), loading deadly" in str(error)
+        assert job.state == "FAILED"
+    executor.update_parameters(local_preload=["heavy"])
+    assert executor.submit(where).result()["heavy"] == 7
+
+
+def test_preload_has_to_name_modules(tmp_path: Path) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    for wrong in ("numpy", [1]):
+        with pytest.raises(ValueError, match="preload has to be a list of names of modules"):
+            executor.update_parameters(local_preload=wrong)
+
+
+def test_no_more_than_a_few_are_kept(tmp_path: Path, heavy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_preload=["heavy"])
+    for threads in range(7):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        assert executor.submit(where).result()["heavy"] == 7
+    calls.wait_for(lambda: len(nurseries()) <= 4)
+
+
+def test_jobs_of_a_nursery_that_is_killed_are_lost_and_the_others_run(tmp_path: Path) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_max_cpus=1)
+    started = tmp_path / "started"
+    with executor.batch():
+        running = executor.submit(calls.touch_and_wait, str(started), str(tmp_path / "never"))
+        waiting = executor.submit(calls.add, 1, 2)
+    calls.wait_for(started.exists)
+    (killed,) = [pid for pid in nurseries() if not processes.environment(pid).get("OMP_NUM_THREADS")][:1]
+    os.kill(killed, signal.SIGKILL)
+    error = running.exception()
+    assert isinstance(error, submitit.core.utils.UncompletedJobError)
+    assert f"({killed}) was killed by SIGKILL(-9)" in str(error)
+    assert running.state == "NODE_FAIL"
+    assert waiting.result() == 3
+    calls.wait_for(lambda: killed not in nurseries())
+
+
+@pytest.mark.parametrize("name, value", [("PYTHONHASHSEED", "7"), ("LC_ALL", "C"), ("MALLOC_ARENA_MAX", "1")])
+def test_what_an_interpreter_reads_at_its_start_is_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    command = executor.submit(_command_line)
+    assert "submitit-local-nursery" in command.result()
+    monkeypatch.setenv(name, value)
+    assert executor.submit(_command_line).result()[-2:-1] == ["submitit.core._submit"]
+
+
+def _command_line() -> list[str]:
+    return processes.command_line(os.getpid())
