@@ -63,7 +63,7 @@ def queue_plugin(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _the_controller_ends_first() -> Iterator[None]:
+def _the_controller_ends_first(_leases_of_its_own: None) -> Iterator[None]:
     """This process's own, which otherwise ends a moment after it."""
     yield
     from submitit.local import connection
@@ -73,6 +73,17 @@ def _the_controller_ends_first() -> Iterator[None]:
         known._line.socket.close()
         with contextlib.suppress(ChildProcessError):
             calls.wait_for(lambda: os.waitpid(known.controller, os.WNOHANG)[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leases_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's other jobs, and those of other runs of the tests, have their GPUs, and these have theirs."""
+    directory = tmp_path_factory.mktemp("leases")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUBMITIT_LOCAL_LEASES", str(directory))
+        yield
+    left = os.listdir(directory)
+    assert not left, left
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def launch_of(folder: str, env: dict[str, str]) -> Launch:
     command, shell = shlex.split(env["SUBMITIT_LOCAL_COMMAND"]), False
     if env.get("SUBMITIT_LOCAL_WITH_SHELL"):
         command, shell = [env["SUBMITIT_LOCAL_COMMAND"]], True
-    gpus = env.get("CUDA_VISIBLE_DEVICES", "")
+    gpus = [gpu for gpu in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     return Launch(
         folder=folder,
         command=command,
@@ -33,8 +33,12 @@ def launch_of(folder: str, env: dict[str, str]) -> Launch:
         tasks=int(env["SUBMITIT_LOCAL_NTASKS"]),
         cpus=1,
         max_cpus=None,
+        max_jobs=None,
         parallelism=None,
-        gpus=[int(gpu) for gpu in gpus.split(",") if gpu],
+        mem_gb=0,
+        gpus=len(gpus),
+        visible_gpus=gpus,
+        lease_gpus=False,
         timeout_s=timeout_s,
         signal_delay_s=float(env.get("SUBMITIT_LOCAL_SIGNAL_DELAY_S", "30")),
         user_signal=user_signal(env),

@@ -24,7 +24,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import boot, processes, protocol, resources
+from submitit.local import boot, processes, protocol, resources, scheduler
 
 if TYPE_CHECKING:
     import subprocess
@@ -163,8 +163,9 @@ class Controller:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        capacity = scheduler.Capacity(resources.available_cpus(), resources.available_memory())
         self._supervisor: Supervisor = Supervisor(
-            name, processes.identify(client), resources.available_cpus(), self._nurseries, self._tell
+            name, processes.identify(client), capacity, self._nurseries, self._tell
         )
 
     def run(self) -> None:

@@ -13,6 +13,7 @@ from submitit.storage.paths import JobPaths
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from submitit.local.leases import Lease
     from submitit.local.protocol import Launch
     from submitit.local.roots import Root
     from submitit.local.tasks import Gate
@@ -25,7 +26,7 @@ class Batch:
 
     def __init__(self, key: int, root: Root, launch: Launch, group: int) -> None:
         self.key, self.root, self.launch, self.group = key, root, launch, group
-        self.request = scheduler.Request(launch.cpus, launch.timeout_s, launch.max_cpus)
+        self.request = scheduler.Request.of(launch)
         #: Payload reference and number of the coming attempt of each job.
         self.waiting: dict[str, tuple[str | None, int]] = {}
         # A dict does not give up its first key cheaply.
@@ -48,8 +49,8 @@ class StartedJob:
     """A job that was started, until the last of its processes is gone."""
 
     __slots__ = (
-        "attempt", "batch", "exits", "gate", "id", "key", "kill_at", "limit_at", "living", "log", "pids", "reason", "recorded",
-        "reference", "requeued", "start", "stopped", "token", "warn_at",
+        "attempt", "batch", "exits", "gate", "gpus", "id", "key", "kill_at", "lease", "limit_at", "living", "log", "pids",
+        "reason", "recorded", "reference", "requeued", "start", "stopped", "token", "warn_at",
     )  # fmt: skip
 
     def __init__(self, key: int, batch: Batch, job_id: str, reference: str | None, attempt: int, token: str) -> None:
@@ -57,6 +58,9 @@ class StartedJob:
         self.id, self.reference, self.attempt = job_id, reference, attempt
         #: Where its tasks wait until it is written down that they exist.
         self.gate: Gate | None = None
+        #: The GPUs that it has, and its right to them; no lease yet or any more: ``None``.
+        self.gpus: tuple[str, ...] = ()
+        self.lease: Lease | None = None
         self.pids: list[tuple[int, str]] = []
         self.exits: list[int | None] = [None] * batch.launch.tasks
         #: Ranks whose result is on disk though their process has not ended.

@@ -48,8 +48,8 @@ __all__ = [
 
 #: Minutes of a job that was given no limit (``timeout_min=submitit.UNSET``).
 _UNLIMITED_MIN = 10.0 * 365 * 24 * 60
-#: Sizes of jobs that this process has been told are larger than the machine.
-_warned_about: set[int] = set()
+#: What this process has been warned about: sizes of jobs that are larger than the machine.
+_warned_about: set[str] = set()
 
 
 class LocalExecutor(PicklingExecutor):
@@ -59,11 +59,17 @@ class LocalExecutor(PicklingExecutor):
     outlive this process. ``python`` is a shell command to use instead of this interpreter.
 
     Parameters (in ``AutoExecutor`` prefixed by ``local_``, but for the generic ones): ``timeout_min`` (2.0, from the job's
-    start), ``tasks_per_node`` (1), ``cpus_per_task`` (1), ``gpus_per_node`` (0), ``visible_gpus`` (the GPUs to choose from),
+    start), ``tasks_per_node`` (1), ``cpus_per_task`` (1), ``gpus_per_node`` (0), ``mem_gb`` (0),
+    ``visible_gpus`` (the GPUs to choose from; those of ``CUDA_VISIBLE_DEVICES``, by default all),
     ``signal_delay_s`` (30: how long before the end the job is asked to save its state), ``stderr_to_stdout``, ``setup``
-    (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use when a job starts; the machine's),
-    ``array_parallelism`` (how many jobs of an array run at a time), ``preload`` (names of modules that are loaded once, in the
-    process from which the tasks are forked).
+    (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use, the job's included, for it to start; the
+    machine's), ``max_jobs`` (how many jobs of this process may run then, the job included), ``array_parallelism`` (how many jobs
+    of an array run at a time), ``preload`` (names of modules that are loaded once, in the process from which the tasks are
+    forked).
+
+    No two jobs of this user and machine have a GPU in common, whichever process submitted them; a job's GPUs are those of the
+    jobs that it submits in its turn. Where no GPU can be found, jobs that ask for some are told the first numbers and do not wait.
+    ``mem_gb`` is what a job counts for, not a limit on what it uses.
     """
 
     job_class = LocalJob
@@ -80,7 +86,7 @@ class LocalExecutor(PicklingExecutor):
 
     @classmethod
     def _valid_parameters(cls) -> set[str]:
-        return {"array_parallelism", "max_cpus", "preload", "setup", "signal_delay_s", "visible_gpus"}
+        return {"array_parallelism", "max_cpus", "max_jobs", "preload", "setup", "signal_delay_s", "visible_gpus"}
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Keep parameters; ``ValueError`` for what this machine cannot give."""
@@ -97,7 +103,10 @@ class LocalExecutor(PicklingExecutor):
                 raise ValueError(f"Provided visible_gpus={visible} contains an element that is not an int.")
         if visible is not None and int(gpus) > len(visible):
             raise ValueError(f"{gpus} gpus requested, but only {visible} were specified visible.")
-        for name in ("max_cpus", "array_parallelism"):
+        memory = kwargs.get("mem_gb")
+        if memory is not None and not (isinstance(memory, (int, float)) and 0 <= memory < float("inf")):
+            raise ValueError(f"mem_gb has to be a number of gigabytes, not {memory!r}")
+        for name in ("max_cpus", "max_jobs", "array_parallelism"):
             if kwargs.get(name) is not None and not (isinstance(kwargs[name], int) and kwargs[name] > 0):
                 raise ValueError(f"{name} has to be a positive number, not {kwargs[name]!r}")
         names = kwargs.get("preload")
@@ -158,12 +167,10 @@ class LocalExecutor(PicklingExecutor):
                 return job_ids
 
     def _queue(self, command: str, jobs: list[tuple[str, str | None]]) -> list[Job[Any]]:
-        from submitit.local import connection, resources, scheduler
+        from submitit.local import connection
 
         launch = self._launch(command)
-        request = scheduler.Request(launch.cpus, launch.timeout_s, launch.max_cpus)
-        if scheduler.never_fits(request, resources.available_cpus()):
-            self._warn_about_size(launch)
+        self._warn_about(launch)
         connection.connection().submit(tagless_root(self.folder), launch, jobs)
         tasks = list(range(launch.tasks))
         made: list[Job[Any]] = [self.job_class(folder=self.folder, job_id=job_id, tasks=tasks) for job_id, _ in jobs]
@@ -174,12 +181,15 @@ class LocalExecutor(PicklingExecutor):
 
     def _launch(self, command: str) -> Launch:
         """How to start the tasks of a job with the present parameters."""
-        from submitit.local import processes
+        from submitit.local import processes, resources
         from submitit.local.protocol import Launch, user_signal
 
         given = {name: value for name, value in self.parameters.items() if value is not None}
+        env = _submitters_environment()
         gpus = int(given.get("gpus_per_node", 0))
-        visible = given.get("visible_gpus") or range(gpus)
+        visible: list[str] = []
+        if gpus:
+            visible = list(dict.fromkeys(map(str, given.get("visible_gpus") or resources.visible_gpus(env))))
         setup = given.get("setup") or []
         lines = [setup] if isinstance(setup, str) else list(setup)
         if self.python != shlex.quote(sys.executable):
@@ -190,13 +200,17 @@ class LocalExecutor(PicklingExecutor):
             command=words,
             shell=shell,
             cwd=_working_directory(),
-            env={**_submitters_environment(), "SUBMITIT_IMPORT_PATH": environ.import_path()},
+            env={**env, "SUBMITIT_IMPORT_PATH": environ.import_path()},
             umask=processes.current_umask(),
             tasks=self._num_tasks(),
             cpus=max(1, int(given.get("cpus_per_task", 1)) * self._num_tasks()),
             max_cpus=given.get("max_cpus"),
+            max_jobs=given.get("max_jobs"),
             parallelism=given.get("array_parallelism"),
-            gpus=list(visible[:gpus]),
+            mem_gb=float(given.get("mem_gb", 0)),
+            gpus=gpus,
+            visible_gpus=visible or list(map(str, range(gpus))),
+            lease_gpus=bool(visible),
             timeout_s=self._timeout_min() * 60,
             signal_delay_s=float(given.get("signal_delay_s", 30)),
             user_signal=user_signal(os.environ),
@@ -214,16 +228,28 @@ class LocalExecutor(PicklingExecutor):
         return _UNLIMITED_MIN if value is None else float(value)
 
     @staticmethod
-    def _warn_about_size(launch: Launch) -> None:
+    def _warn_about(launch: Launch) -> None:
+        """Say, once for each size, what the job asks for more of than there is, and that nobody is kept off its GPUs."""
         from submitit import log
+        from submitit.local import leases, resources, scheduler
 
-        if launch.cpus in _warned_about:
-            return
-        _warned_about.add(launch.cpus)
-        log.get_logger().warning(
-            "A job asks for %d CPUs (cpus_per_task x tasks_per_node), more than there are to have: it will run alone.",
-            launch.cpus,
-        )
+        memory = resources.available_memory() if launch.mem_gb else None
+        excess = scheduler.excess(scheduler.Request.of(launch), scheduler.Capacity(resources.available_cpus(), memory))
+        sizes = {
+            "cpus": f"{launch.cpus} CPUs (cpus_per_task x tasks_per_node), more than there are to have",
+            "memory": f"{launch.mem_gb:g} GB of memory (mem_gb), more than there are to have",
+            "gpus": f"{launch.gpus} GPUs (gpus_per_node), more than there are to have ({','.join(launch.visible_gpus)})",
+        }
+        warnings = [f"A job asks for {sizes[name]}: it will run alone." for name in excess]
+        if launch.lease_gpus:
+            try:
+                leases.make_directory(os.environ)
+            except OSError as error:
+                warnings.append(f"Other processes may use the GPUs of these jobs at the same time: {error}")
+        for text in warnings:
+            if text not in _warned_about:
+                _warned_about.add(text)
+                log.get_logger().warning(text)
 
     def _record(
         self,
@@ -277,8 +303,13 @@ def _submitters_environment() -> dict[str, str]:
     """
     if not environ.inside_a_job(os.environ):
         return dict(os.environ)
+    from submitit.local import tasks
+
     slurm = ("SLURM", "SRUN_", "SBATCH_", "PMI")
-    return {name: value for name, value in os.environ.items() if name.startswith(slurm) or not environ.inherited(name)}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(slurm) or not environ.inherited(name)}
+    if not kept.get("CUDA_VISIBLE_DEVICES") and tasks.VISIBLE_GPUS in os.environ:
+        kept["CUDA_VISIBLE_DEVICES"] = os.environ[tasks.VISIBLE_GPUS]
+    return kept
 
 
 def _working_directory() -> str:

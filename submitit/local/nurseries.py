@@ -61,6 +61,7 @@ class Start(NamedTuple):
     job: str
     attempt: int
     reference: str | None
+    gpus: tuple[str, ...]
     #: What its tasks have beside the variables that all tasks have.
     env: dict[str, str]
     gate: tasks.Gate
@@ -95,7 +96,7 @@ class _Nursery:
             start = self.unsent.popleft()
             message = {
                 "op": "start", "key": start.key, "launch": None if start.launch is self._told else start.launch._asdict(),
-                "job": start.job, "attempt": start.attempt, "reference": start.reference, "env": start.env,
+                "job": start.job, "attempt": start.attempt, "reference": start.reference, "gpus": start.gpus, "env": start.env,
             }  # fmt: skip
             self._told = start.launch
             self._send(protocol.encode(message), start.gate.exit)

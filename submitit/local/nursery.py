@@ -148,7 +148,9 @@ class Nursery:
         problem = ""
         try:
             for rank in range(launch.tasks):
-                env = tasks.environment(launch, message["job"], message["attempt"], message["reference"], rank)
+                env = tasks.environment(
+                    launch, message["job"], message["attempt"], message["reference"], rank, message["gpus"]
+                )
                 env.update(message["env"])
                 pid = self._start_task(launch, env, rank, gate)
                 self._living.add(pid)

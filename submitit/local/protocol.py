@@ -14,7 +14,8 @@ Controller to client, in the order in which it happened, each with a growing ``s
 
 Controller to nursery. A ``start`` brings the descriptor of a gate along (see `tasks.Gate`):
 
-    {"op": "start", "key": K, "launch": {...}, "job": job_id, "attempt": N, "reference": payload, "env": {...}}
+    {"op": "start", "key": K, "launch": {...}, "job": job_id, "attempt": N, "reference": payload, "gpus": [...],
+     "env": {...}}
     {"op": "reap",  "pid": P}
 
 Nursery to controller:
@@ -56,8 +57,14 @@ class Launch(NamedTuple):
     tasks: int
     cpus: int
     max_cpus: int | None
+    max_jobs: int | None
     parallelism: int | None
-    gpus: list[int]
+    mem_gb: float
+    #: How many GPUs, and those to choose from.
+    gpus: int
+    visible_gpus: list[str]
+    #: Whether the job has its GPUs for itself. Otherwise it gets the first, whoever has them.
+    lease_gpus: bool
     timeout_s: float
     signal_delay_s: float
     #: The signal that asks a job to save its state, as a number.

@@ -51,6 +51,8 @@ class Record(NamedTuple):
     vanished: bool = False
     #: Ranks whose result was on disk before their process had ended.
     recorded: list[int] = []  # noqa: RUF012 - never changed
+    #: The GPUs that the newest attempt was given, as ``CUDA_VISIBLE_DEVICES`` names them.
+    gpus: list[str] = []  # noqa: RUF012 - never changed
 
     def write(self) -> dict[str, Any]:
         """The record as a line of the journal; what has its default is left out."""
@@ -70,6 +72,8 @@ class Record(NamedTuple):
         if self.exits:
             info["ExitCode"] = code_and_signal(worst(self.exits))
             info["TaskExitCodes"] = ",".join(map(code_and_signal, self.exits))
+        if self.gpus:
+            info["GPUs"] = ",".join(self.gpus)
         if self.reason:
             info["Reason"] = self.reason
         if self.vanished:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.local import environment, processes, records, scheduler, signalling, tasks
 from submitit.local.jobs import Batch, StartedJob
+from submitit.local.leases import Lease, Leases
 from submitit.local.nurseries import Start
 from submitit.local.records import Record
 from submitit.local.roots import Root
@@ -42,13 +43,14 @@ class Supervisor:
         self,
         controller: str,
         client: processes.Identity,
-        cpus: int,
+        capacity: scheduler.Capacity,
         nurseries: Nurseries,
         tell: Callable[[str, Record], None],
     ) -> None:
         self._controller = controller
         self._client = client
-        self._cpus = cpus
+        self._capacity = capacity._replace(most_cpus=capacity.cpus)
+        self._leases = Leases(controller, os.environ)
         self._nurseries = nurseries
         nurseries.listener = self
         self._tell = tell
@@ -59,6 +61,8 @@ class Supervisor:
         #: Where each job that is not over is, by root and id.
         self._places: dict[tuple[str, str], Batch | StartedJob] = {}
         self._serial = 0
+        #: Whether something has changed since it was decided what to start.
+        self._undecided = False
         self._closing = False
         self._look_at = 0.0
         #: Tasks whose nursery has died, and who are nobody's children where this process does not inherit them.
@@ -72,7 +76,7 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing waits, runs or has to be killed."""
-        return not (self._queue or self._running or self._remains)
+        return not (self._queue or self._running or self._remains or self._leases.lingering)
 
     def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
         """Queue jobs: id, payload reference and number of the coming attempt of each."""
@@ -89,6 +93,9 @@ class Supervisor:
             batch.add(job_id, reference, attempt)
             self._places[root, job_id] = batch
         self._queue[batch.key] = batch
+        self._undecided = True
+        most = max(self._capacity.most_cpus or 0, launch.max_cpus or 0)
+        self._capacity = self._capacity._replace(most_cpus=most)
         place.write(records.waiting(batch.waiting, launch.tasks, time.time()))
 
     def cancel(self, root: str, job_id: str, reason: str = "") -> None:
@@ -97,6 +104,7 @@ class Supervisor:
         if isinstance(place, Batch):
             _, attempt = self._take(place, job_id)
             del self._places[root, job_id]
+            self._undecided = True
             now, count = time.time(), place.launch.tasks
             self._say(place.root, Record(job_id, records.CANCELLED, True, now, attempt, count, end=now, reason=reason))
         elif place is not None and place.stopped != records.CANCELLED:
@@ -138,8 +146,10 @@ class Supervisor:
 
     def wake_in(self, now: float) -> float | None:
         """Seconds until there is something to do again if nothing ends before; ``None``: nothing."""
+        if self._undecided and self._queue and not self._closing:
+            return 0.0
         moments: list[float] = []
-        if self._queue or self._running:
+        if self._queue or self._running or self._leases.lingering:
             moments.append(self._look_at)
         if self._retry_at is not None:
             moments.append(self._retry_at)
@@ -159,8 +169,9 @@ class Supervisor:
                     self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
-        if (self._queue or self._running) and now >= self._look_at:
+        if (self._queue or self._running or self._leases.lingering) and now >= self._look_at:
             self._look_at = now + LOOK_S
+            self._undecided |= self._leases.look()
             self._look_for_cancels()
             self._look_for_results()
         if self._retry_at is not None and now >= self._retry_at:
@@ -212,33 +223,46 @@ class Supervisor:
     # ---- starting
 
     def _start_what_fits(self, now: float) -> None:
-        if not self._queue or self._closing:
+        if not self._undecided or not self._queue or self._closing:
             return
+        self._undecided = False
         entries = (
             scheduler.Entry(batch.key, batch.request, len(batch.waiting), batch.group, batch.launch.parallelism)
             for batch in self._queue.values()
         )
         running = [
-            scheduler.Running(job.batch.launch.cpus, (job.kill_at or job.limit_at), job.batch.group)
+            scheduler.Running.of(
+                job.batch.request, self._capacity, job.kill_at or job.limit_at, job.batch.group, job.gpus
+            )
             for job in self._running.values()
         ]
-        for key, count in scheduler.decide(entries, running, self._cpus, now):
+        for gpu, until in self._leases.elsewhere.items():
+            running.append(scheduler.held_elsewhere(gpu, now + until - time.time()))
+        for key, gpus in scheduler.decide(entries, running, self._capacity, now):
             batch = self._queue[key]
-            for job_id in batch.first(count):
-                if os.path.exists(os.path.join(batch.root.cancels, job_id)):
-                    self._cancelled_by_file(batch.root, job_id)
-                else:
-                    self._start(batch, job_id)
+            lease = self._leases.take(gpus, batch.launch.timeout_s + KILL_WAIT_S)
+            if lease is None:
+                self._undecided = True  # it is decided again, now that it is known who has what
+                break
+            job_id = next(batch.first(1))
+            if os.path.exists(os.path.join(batch.root.cancels, job_id)):
+                self._leases.give_back(lease)
+                self._cancelled_by_file(batch.root, job_id)
+            else:
+                self._start(batch, job_id, lease)
 
-    def _start(self, batch: Batch, job_id: str) -> None:
+    def _start(self, batch: Batch, job_id: str, lease: Lease) -> None:
         reference, attempt = self._take(batch, job_id)
         key = self._next()
         job = StartedJob(key, batch, job_id, reference, attempt, f"{self._controller}.{key}")
+        job.lease, job.gpus = lease, lease.gpus
+        if not batch.launch.lease_gpus:
+            job.gpus = tuple(batch.launch.visible_gpus[: batch.launch.gpus])
         self._running[key] = self._places[batch.root.path, job_id] = job
         env = {tasks.TOKEN: job.token, environment.REQUEUE: batch.root.requeue_file(job_id)}
         try:
             job.gate = tasks.Gate()
-            self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, env, job.gate))
+            self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, job.gpus, env, job.gate))
         except OSError as error:
             self.started(key, [], str(error))
 
@@ -256,6 +280,8 @@ class Supervisor:
         elif job.gate is not None and not job.stopped:
             # In the journal first: a job is never begun twice, even if this process is killed here.
             self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
+            if job.lease is not None:
+                job.lease.name(job.pids)
             job.gate.open(len(pids))
         if job.gate is not None:
             job.gate.close()
@@ -333,6 +359,9 @@ class Supervisor:
         """Every task has ended: the job waits again or is over."""
         batch = job.batch
         del self._running[job.key], self._places[batch.root.path, job.id]
+        self._undecided = True
+        if job.lease is not None:
+            self._leases.give_back(job.lease)
         if job.requeued and job.stopped != records.CANCELLED and not self._closing:
             self._requeue(job)
         else:
@@ -375,6 +404,7 @@ class Supervisor:
             job.reason[:1000],
             over and state != records.COMPLETED and not os.path.isdir(os.path.dirname(job.log)),
             list(job.recorded),
+            gpus=list(job.gpus),
         )
 
     # ---- what jobs leave behind

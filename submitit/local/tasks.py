@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from submitit.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from submitit.local.protocol import Launch
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 JOB_ID = "SUBMITIT_LOCAL_JOB_ID"
 #: Which start of which job of which controller a process belongs to, with everything it starts.
 TOKEN = "SUBMITIT_LOCAL_START"  # noqa: S105 - no secret
+#: To a job without a GPU: the submitter's CUDA_VISIBLE_DEVICES, which is that of the jobs that it submits in its turn.
+VISIBLE_GPUS = "SUBMITIT_LOCAL_VISIBLE_GPUS"
 
 #: By these a process of a job is recognised that has no variables of its own to show.
 MARKS = (TOKEN, JOB_ID)
@@ -46,8 +48,10 @@ _ALL_SIGNALS = signal.valid_signals()
 _SHELL_PREFIX = "trap : TERM\n"
 
 
-def environment(launch: Launch, job_id: str, attempt: int, reference: str | None, rank: int) -> dict[str, str]:
-    """The variables of one task: the submitter's, and those that say which task of which job it is."""
+def environment(
+    launch: Launch, job_id: str, attempt: int, reference: str | None, rank: int, gpus: Sequence[str]
+) -> dict[str, str]:
+    """The variables of one task: the submitter's, and those that say which task of which job it is and what GPUs that has."""
     env = {
         **launch.env,
         "SUBMITIT_EXECUTOR": "local",
@@ -60,8 +64,10 @@ def environment(launch: Launch, job_id: str, attempt: int, reference: str | None
         "SUBMITIT_LOCAL_LOCALID": str(rank),
         "SUBMITIT_LOCAL_TIMEOUT_S": f"{launch.timeout_s:g}",
         "SUBMITIT_LOCAL_SIGNAL_DELAY_S": f"{launch.signal_delay_s:g}",
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpus)),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
     }
+    if not gpus and launch.env.get("CUDA_VISIBLE_DEVICES"):
+        env[VISIBLE_GPUS] = launch.env["CUDA_VISIBLE_DEVICES"]
     if reference is not None:
         env["SUBMITIT_PAYLOAD"] = reference
     return env

@@ -68,7 +68,7 @@ def test_what_modules_look_at_when_they_are_loaded_is_right(
 ) -> None:
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
     executor.update_parameters(local_preload=["heavy"])
-    parents = []
+    parents: list[int] = []
     for threads in ("3", "5", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         monkeypatch.setenv("WHATEVER", str(len(parents)))

@@ -19,7 +19,9 @@ from submitit.local.connection import Connection
 from submitit.local.protocol import Launch
 from submitit.local.records import Record
 
-LAUNCH = Launch("/f", ["true"], False, "/", {}, 0o22, 1, 1, None, None, [], 60, 30, signal.SIGUSR2, False, [])
+LAUNCH = Launch(
+    "/f", ["true"], False, "/", {}, 0o22, 1, 1, None, None, None, 0, 0, [], False, 60, 30, signal.SIGUSR2, False, []
+)
 
 
 class Peer:

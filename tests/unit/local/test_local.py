@@ -32,7 +32,8 @@ def test_defaults(executor: LocalExecutor, tmp_path: Path) -> None:
     made = launch(executor)
     assert made.command == [sys.executable, "-u", "-m", "submitit.core._submit", str(tmp_path / "a b")]
     assert (made.shell, made.tasks, made.cpus, made.max_cpus, made.parallelism) == (False, 1, 1, None, None)
-    assert (made.gpus, made.timeout_s, made.signal_delay_s, made.stderr_to_stdout) == ([], 120, 30, False)
+    assert (made.mem_gb, made.max_jobs, made.gpus, made.visible_gpus, made.lease_gpus) == (0, None, 0, [], False)
+    assert (made.timeout_s, made.signal_delay_s, made.stderr_to_stdout) == (120, 30, False)
     assert (made.cwd, made.user_signal) == (os.getcwd(), signal.SIGUSR2)
     assert executor.parameters == {}
     assert (executor.affinity(), executor._num_tasks(), executor._equivalence_dict()) == (1, 1, None)
@@ -47,10 +48,11 @@ def test_parameters_reach_the_launch(executor: LocalExecutor, monkeypatch: pytes
     monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", "USR1")
     executor.update_parameters(
         timeout_min=0.5, tasks_per_node=3, cpus_per_task=2, gpus_per_node=2, visible_gpus=[3, 5, 7], signal_delay_s=4,
-        stderr_to_stdout=True, max_cpus=6, array_parallelism=2, name="x", mem_gb=3, nodes=1,
+        stderr_to_stdout=True, max_cpus=6, array_parallelism=2, max_jobs=4, name="x", mem_gb=3.5, nodes=1,
     )  # fmt: skip
     made = launch(executor)
-    assert (made.tasks, made.cpus, made.max_cpus, made.parallelism, made.gpus) == (3, 6, 6, 2, [3, 5])
+    assert (made.tasks, made.cpus, made.max_cpus, made.parallelism, made.max_jobs) == (3, 6, 6, 2, 4)
+    assert (made.mem_gb, made.gpus, made.visible_gpus, made.lease_gpus) == (3.5, 2, ["3", "5", "7"], True)
     assert (made.timeout_s, made.signal_delay_s, made.stderr_to_stdout) == (30, 4, True)
     assert made.user_signal == signal.SIGUSR1
 
@@ -64,6 +66,10 @@ def test_parameters_reach_the_launch(executor: LocalExecutor, monkeypatch: pytes
         ({"visible_gpus": ("0",)}, "not an int"),
         ({"gpus_per_node": 3, "visible_gpus": (0, 1)}, r"3 gpus requested, but only \(0, 1\) were specified visible"),
         ({"max_cpus": 0}, "max_cpus"),
+        ({"max_jobs": 1.5}, "max_jobs"),
+        ({"mem_gb": -1}, "mem_gb has to be a number of gigabytes, not -1"),
+        ({"mem_gb": float("nan")}, "mem_gb"),
+        ({"mem_gb": "4GB"}, "mem_gb"),
         ({"array_parallelism": "many"}, "array_parallelism"),
     ],
 )
@@ -74,8 +80,10 @@ def test_what_this_machine_cannot_give(executor: LocalExecutor, parameters: dict
 
 
 def test_anything_can_be_unset(executor: LocalExecutor, tmp_path: Path) -> None:
-    names = ("nodes", "timeout_min", "tasks_per_node", "cpus_per_task", "gpus_per_node", "visible_gpus", "max_cpus", "array_parallelism", "setup", "stderr_to_stdout", "signal_delay_s", "mem_gb", "name")  # fmt: skip
-    executor.update_parameters(nodes=1, gpus_per_node=1, visible_gpus=[3], tasks_per_node=2, max_cpus=3, setup=["a"])
+    names = ("nodes", "timeout_min", "tasks_per_node", "cpus_per_task", "gpus_per_node", "visible_gpus", "max_cpus", "max_jobs", "array_parallelism", "setup", "stderr_to_stdout", "signal_delay_s", "mem_gb", "name")  # fmt: skip
+    executor.update_parameters(
+        nodes=1, gpus_per_node=1, visible_gpus=[3], tasks_per_node=2, max_cpus=3, setup=["a"], mem_gb=3
+    )
     executor.update_parameters(**dict.fromkeys(names, submitit.UNSET))
     unset, fresh = launch(executor), launch(LocalExecutor(tmp_path / "a b"))
     assert unset.timeout_s > 10**8

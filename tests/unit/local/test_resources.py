@@ -13,7 +13,9 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A control group directory, and below it one of a job, in which this process seems to be."""
     (tmp_path / "job").mkdir()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
-    monkeypatch.setattr(resources, "_cgroup_directories", lambda: [(str(tmp_path / "job"), 2), (str(tmp_path), 2)])
+    monkeypatch.setattr(
+        resources, "_cgroup_directories", lambda _name: [(str(tmp_path / "job"), 2), (str(tmp_path), 2)]
+    )
     return tmp_path
 
 
@@ -39,7 +41,7 @@ def test_the_tightest_quota_counts(cgroup: Path, limits: dict[str, str], expecte
 def test_the_older_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu.cfs_quota_us").write_text("200000\n")
     (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
-    monkeypatch.setattr(resources, "_cgroup_directories", lambda: [(str(tmp_path), 1)])
+    monkeypatch.setattr(resources, "_cgroup_directories", lambda _name: [(str(tmp_path), 1)])
     assert resources._cgroup_cpus() == 2
     (tmp_path / "cpu.cfs_quota_us").write_text("-1\n")
     assert resources._cgroup_cpus() is None
@@ -47,7 +49,7 @@ def test_the_older_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_where_there_is_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(resources, "_cgroup_directories", list)
+    monkeypatch.setattr(resources, "_cgroup_directories", lambda _name: [])
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert resources.available_cpus() == 1
 
