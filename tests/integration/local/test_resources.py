@@ -253,29 +253,37 @@ def test_the_tasks_of_a_job_share_out_its_gpus(executor: submitit.LocalExecutor,
     assert sorted(executor.submit(outer, str(tmp_path / "inner"), str(tmp_path / "there")).results()) == ["4", "6"]
 
 
-def test_a_gpu_is_not_free_while_a_job_of_the_job_has_it(executor: submitit.LocalExecutor, tmp_path: Path) -> None:
-    """Though the job that was given it is over."""
-
-    @of_main
-    def outer(folder: str, started: str, go: str) -> str:
-        import submitit
-        from support import calls
-
-        inner = submitit.LocalExecutor(folder)
-        inner.update_parameters(gpus_per_node=1)
-        job = inner.submit(calls.touch_and_wait, started, go)
-        calls.wait_for_file(started)
-        return job.job_id
-
-    executor.update_parameters(gpus_per_node=1, visible_gpus=(4,), max_cpus=100)
-    first = executor.submit(outer, str(tmp_path / "inner"), str(tmp_path / "started"), str(tmp_path / "go"))
-    inner: submitit.LocalJob[str] = submitit.LocalJob(tmp_path / "inner", first.result())
-    calls.wait_for(lambda: first.get_info().get("End"))
-    second = executor.submit(calls.add, 1, 2)
-    heard(executor)
-    assert (inner.state, second.state) == ("RUNNING", "PENDING")
-    put(tmp_path / "go", "went")
-    assert (inner.result(), second.result()) == ("went", 3)
+def test_a_gpu_is_not_free_while_a_job_of_the_job_has_it(clients: Clients) -> None:
+    """Though the job that was given it is over, and the client that submitted that is gone."""
+    inner = clients.run(
+        """
+        executor.update_parameters(gpus_per_node=1, visible_gpus=(4,))
+        def outer():
+            inner = submitit.LocalExecutor("jobs")
+            inner.update_parameters(gpus_per_node=1, max_cpus=100)
+            job = inner.submit(calls.touch_and_wait, "started", "go")
+            inner.update_parameters(gpus_per_node=0)
+            inner.submit(calls.wait_for_file, "end")  # its controller lives on
+            calls.wait_for_file("started")
+            return job.job_id
+        say(executor.submit(outer).result())
+        """
+    )
+    second = clients.start(
+        """
+        executor.update_parameters(gpus_per_node=1, visible_gpus=(4,), max_cpus=100)
+        job = executor.submit(calls.add, 1, 2)
+        executor.update_parameters(gpus_per_node=0, timeout_min=1)
+        executor.submit(calls.add, 1, 2).result()
+        say(job.state)
+        say(job.result())
+        """
+    )
+    assert second.stdout is not None
+    assert (second.stdout.readline(), clients.job(inner.strip()).state) == ("PENDING\n", "RUNNING")
+    put(clients.directory / "go", "went")
+    assert second.communicate(timeout=60)[0] == "3\n"
+    put(clients.directory / "end", "went")
 
 
 def test_a_job_without_a_gpu_submits_to_those_of_its_submitter(

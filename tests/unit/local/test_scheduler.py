@@ -91,7 +91,9 @@ def test_what_can_never_fit_runs_alone(big: Entry, what: list[str]) -> None:
     assert decided([big, entry(2)], [Running(1, 50)]) == []
     assert decided([big, entry(2)], []) == [(1, 1)]
     beside = Running.of(big.request, MACHINE, 50)
-    assert decided([entry(2), on_gpus(3, 1, pool=("9",))], [beside]) == []
+    for other in (entry(2), on_gpus(3, 1, pool=("9",))):
+        assert decided([other], [beside]) == []
+        assert latest_start(other.request, [beside], MACHINE, 0) == 50
 
 
 def test_a_job_that_wants_too_many_gpus_gets_all_there_are() -> None:
