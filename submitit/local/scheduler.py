@@ -203,15 +203,18 @@ class _Decision:
     def take(self, queue: Iterable[Entry]) -> list[Start]:
         started: list[Start] = []
         first: _Reservation | None = None
+        # While nothing ends, what was refused once is refused again.
+        refused: set[Request] = set()
         passed = 0
         if self._is_full():
             return started
         for entry in queue:
             count = 0
-            while count < entry.waiting and self._group_allows(entry):
+            while count < entry.waiting and entry.request not in refused and self._group_allows(entry):
                 gpus = self._place(entry.request, first)
                 if gpus is None:
                     first = first or self.reserve(entry.request)
+                    refused.add(entry.request)
                     break
                 self._start(entry, gpus)
                 started.append(Start(entry.key, gpus))

@@ -305,6 +305,18 @@ def test_equals_start_in_order(request: Request, queue: list[Entry], running: li
         assert not counts[later.key] or counts[earlier.key] == earlier.waiting
 
 
+@given(queues(), machines(), st.just(0.0) | st.floats(0, 100))
+def test_nothing_more_starts_before_something_ends(queue: list[Entry], running: list[Running], later: float) -> None:
+    """However much time passes: it need not be decided again."""
+    started = decide(queue, running, MACHINE, 0.0)
+    counts = Counter(start.key for start in started)
+    for key, gpus in started:
+        item = queue[key]
+        running = [*running, Running.of(item.request, MACHINE, item.request.limit_s, item.group, gpus)]
+    left = [item._replace(waiting=item.waiting - counts[item.key]) for item in queue]
+    assert decide([item for item in left if item.waiting], running, MACHINE, later) == []
+
+
 @given(queues(), machines())
 def test_how_much_may_ever_be_in_use_changes_nothing(queue: list[Entry], running: list[Running]) -> None:
     most = max((item.request.max_cpus or 0 for item in queue), default=0)
