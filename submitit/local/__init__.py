@@ -23,6 +23,7 @@ if not TYPE_CHECKING:
             "job",
             "jobs",
             "journals",
+            "leases",
             "local",
             "marks",
             "nurseries",

@@ -230,14 +230,17 @@ class LocalExecutor(PicklingExecutor):
     @staticmethod
     def _warn_about(launch: Launch) -> None:
         """Say, once for each size, what the job asks for more of than there is, and that nobody is kept off its GPUs."""
-        from submitit import log
         from submitit.local import leases, resources, scheduler
 
         memory = resources.available_memory() if launch.mem_gb else None
         excess = scheduler.excess(scheduler.Request.of(launch), scheduler.Capacity(resources.available_cpus(), memory))
+        if not excess and not launch.lease_gpus:
+            return
+        from submitit import log
+
         sizes = {
             "cpus": f"{launch.cpus} CPUs (cpus_per_task x tasks_per_node), more than there are to have",
-            "memory": f"{launch.mem_gb:g} GB of memory (mem_gb), more than there are to have",
+            "memory": f"{launch.mem_gb:g} GB of memory (mem_gb), more than there is to have",
             "gpus": f"{launch.gpus} GPUs (gpus_per_node), more than there are to have ({','.join(launch.visible_gpus)})",
         }
         warnings = [f"A job asks for {sizes[name]}: it will run alone." for name in excess]

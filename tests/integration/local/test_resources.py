@@ -97,7 +97,7 @@ def test_jobs_that_fit_together_run_together(
 @pytest.mark.parametrize(
     "size, words",
     [
-        ({"mem_gb": 10**6}, "asks for 1e+06 GB of memory (mem_gb), more than there are to have: it will run alone"),
+        ({"mem_gb": 10**6}, "asks for 1e+06 GB of memory (mem_gb), more than there is to have: it will run alone"),
         ({"gpus_per_node": 3}, "asks for 3 GPUs (gpus_per_node), more than there are to have (4,GPU-a): it will run"),
     ],
     ids=["memory", "gpus"],

@@ -96,6 +96,18 @@ def test_gpus_are_checked_against_what_was_visible_before(executor: LocalExecuto
         executor.update_parameters(gpus_per_node=3)
 
 
+def test_gpus_that_others_may_use_are_warned_about(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SUBMITIT_LOCAL_LEASES", str(tmp_path / "file"))
+    executor.update_parameters(gpus_per_node=1, visible_gpus=(0, 1))
+    for _ in range(2):
+        executor._warn_about(launch(executor))
+    assert caplog.text.count("Other processes may use the GPUs of these jobs at the same time") == 1
+    assert str(tmp_path / "file") in caplog.text
+
+
 def test_a_default_can_be_removed(executor: LocalExecutor) -> None:
     executor.update_parameters(timeout_min=submitit.UNSET)
     assert launch(executor).timeout_s > 10**8
