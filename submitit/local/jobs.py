@@ -86,6 +86,11 @@ class StartedJob:
         #: A warning that would come before the job has begun comes half way.
         self.warn_at = now + max(launch.timeout_s - launch.signal_delay_s, launch.timeout_s / 2)
 
+    @property
+    def leased(self) -> tuple[str, ...]:
+        """The GPUs that nobody else may have meanwhile."""
+        return () if self.lease is None else self.lease.gpus
+
     def has_result(self, rank: int) -> bool:
         """Whether a task has recorded its result in this attempt."""
         try:

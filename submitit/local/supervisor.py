@@ -76,7 +76,8 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing waits, runs or has to be killed."""
-        return not (self._queue or self._running or self._remains or self._leases.lingering)
+        lingering = self._leases.lingering and not self._closing
+        return not (self._queue or self._running or self._remains or lingering)
 
     def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
         """Queue jobs: id, payload reference and number of the coming attempt of each."""
@@ -232,7 +233,7 @@ class Supervisor:
         )
         running = [
             scheduler.Running.of(
-                job.batch.request, self._capacity, job.kill_at or job.limit_at, job.batch.group, job.gpus
+                job.batch.request, self._capacity, job.kill_at or job.limit_at, job.batch.group, job.leased
             )
             for job in self._running.values()
         ]

@@ -148,8 +148,11 @@ def test_where_there_is_no_gpu_nobody_waits_for_one(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     executor.update_parameters(max_cpus=100, gpus_per_node=2)
     (tmp_path / "there").mkdir()
-    jobs = executor.map_array(meet, [str(tmp_path / "there")] * 2, range(2), [1, 1])
-    assert [job.result() for job in jobs] == ["0,1", "0,1"]
+    jobs = executor.map_array(meet, [str(tmp_path / "there")] * 2, range(2), [2, 2])
+    calls.wait_for(lambda: [job.state for job in jobs] == ["RUNNING"] * 2)
+    executor.update_parameters(visible_gpus=(0, 1))
+    jobs.append(executor.submit(meet, str(tmp_path / "there"), 2, 2))
+    assert [job.result() for job in jobs] == ["0,1"] * 3
 
 
 # ---------------------------------------------------------------- several clients
