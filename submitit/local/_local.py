@@ -30,6 +30,7 @@ def launch_of(folder: str, env: dict[str, str]) -> Launch:
         cwd=os.getcwd(),
         env={name: value for name, value in env.items() if not name.startswith("SUBMITIT_LOCAL_")},
         umask=processes.current_umask(),
+        limits=processes.limits(),
         tasks=int(env["SUBMITIT_LOCAL_NTASKS"]),
         cpus=1,
         max_cpus=None,

@@ -202,6 +202,7 @@ class LocalExecutor(PicklingExecutor):
             cwd=_working_directory(),
             env={**env, "SUBMITIT_IMPORT_PATH": environ.import_path()},
             umask=processes.current_umask(),
+            limits=processes.limits(),
             tasks=self._num_tasks(),
             cpus=max(1, int(given.get("cpus_per_task", 1)) * self._num_tasks()),
             max_cpus=given.get("max_cpus"),

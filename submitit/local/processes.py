@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
@@ -287,6 +287,36 @@ def overwrite(address: int, data: bytes) -> None:
     import ctypes
 
     ctypes.memmove(address, data, len(data))
+
+
+def limits() -> dict[str, tuple[int, int]]:
+    """The soft and the hard limit of each resource that this process may use (getrlimit(2)), by the resource's name."""
+    import resource
+
+    return {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
+
+
+def set_limits(wanted: Mapping[str, Iterable[int]]) -> None:
+    """Give this process the limits of another one, as ``limits`` told them: as much of them as its hard limits allow."""
+    import resource
+
+    for name, (soft, hard) in wanted.items():
+        which = getattr(resource, name)
+        before = resource.getrlimit(which)
+        if (soft, hard) == before:
+            continue
+        try:
+            resource.setrlimit(which, (soft, hard))
+        except (OSError, ValueError):  # only root may raise a hard limit
+            most = before[1]
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(which, (_least(soft, most), _least(hard, most)))
+
+
+def _least(one: int, other: int) -> int:
+    from resource import RLIM_INFINITY
+
+    return min((one, other), key=lambda limit: float("inf") if limit == RLIM_INFINITY else limit)
 
 
 @contextlib.contextmanager

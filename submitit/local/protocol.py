@@ -72,6 +72,8 @@ class Launch(NamedTuple):
     stderr_to_stdout: bool
     #: Modules that the process has loaded from which the tasks are forked.
     preload: list[str]
+    #: The submitter's limits: see `processes.limits`.
+    limits: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
 
 
 def encode(message: dict[str, Any]) -> bytes:

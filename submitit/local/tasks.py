@@ -180,6 +180,7 @@ def _become(line: socket.socket, others: Iterable[int], run: Callable[[Order], N
         os.close(gate)
         signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
         os.umask(order.launch.umask)
+        processes.set_limits(order.launch.limits)
         os.chdir(order.launch.cwd)
         if not order.fresh:
             run(order)

@@ -137,3 +137,16 @@ def test_umask_is_read_and_stays() -> None:
         assert processes.current_umask() == 0o026
     finally:
         assert os.umask(before) == 0o026
+
+
+def test_limits_are_given_as_far_as_the_hard_ones_allow() -> None:
+    program = """
+from submitit.local import processes
+name, infinite = "RLIMIT_NOFILE", processes.limits()["RLIMIT_CPU"]
+hard = processes.limits()[name][1]
+processes.set_limits({name: (64, hard - 8), "RLIMIT_CPU": infinite})
+assert processes.limits()[name] == (64, hard - 8), processes.limits()
+processes.set_limits({name: (128, 2**40)})  # more than the kernel gives anybody
+assert processes.limits()[name] == (128, hard - 8), processes.limits()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
