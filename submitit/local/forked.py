@@ -7,14 +7,16 @@ module-level objects are not destroyed at the end.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib.util
+import io
 import os
 import signal
 import sys
 import time
 import types
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from submitit.local import processes
 from submitit.local.marks import Marks
@@ -53,7 +55,7 @@ class World:
     def _make_main() -> types.ModuleType:
         spec = importlib.util.find_spec(_MAIN)
         assert spec is not None
-        main = types.ModuleType("__main__", "``python -m submitit.core._submit FOLDER``")
+        main = types.ModuleType("__main__", importlib.import_module(_MAIN).__doc__)
         assert spec.loader is not None
         main.__dict__.update(
             {
@@ -63,6 +65,7 @@ class World:
                 "__loader__": spec.loader,
                 "__package__": spec.parent,
                 "__builtins__": __builtins__,
+                "__annotations__": {},
                 "__all__": ["submitit_main"],
                 "submitit_main": runner.submitit_main,
             }
@@ -166,6 +169,9 @@ class World:
         sys.orig_argv[:] = launch.command
         sys.modules["__main__"] = self._main
         sys.path[:] = [os.getcwd(), *self.path] if self._cwd_counts else self.path
+        if "threading" in sys.modules:  # before Python 3.13 a fork leaves the thread its number
+            main_thread: Any = sys.modules["threading"].main_thread()
+            main_thread._set_native_id()
 
 
 def _same(path: str, other: str) -> bool:
@@ -197,9 +203,7 @@ def _leave(code: int) -> NoReturn:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        _flush(sys.stdout, sys.stderr, *_open_files())
         if "ctypes" in sys.modules:  # what C code has printed
             processes.flush_c_streams()
         if code < 0:
@@ -207,3 +211,18 @@ def _leave(code: int) -> NoReturn:
             os.kill(os.getpid(), -code)
     finally:
         os._exit(code & 0xFF)
+
+
+def _open_files() -> list[Any]:
+    """Files that something still holds, which a module's destruction would close; those on top of others first."""
+    layers = ((io.TextIOWrapper,), (io.BufferedWriter, io.BufferedRandom))
+    # By their true types: what a user's object says of itself (`__class__`) may be anything. The nursery's own are frozen.
+    objects = gc.get_objects()
+    return [item for layer in layers for item in objects if issubclass(type(item), layer)]
+
+
+def _flush(*files: Any) -> None:
+    for file in files:
+        # As in an interpreter's end, one that cannot be written is no reason to leave out the others.
+        with contextlib.suppress(Exception):
+            file.flush()
