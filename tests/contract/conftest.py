@@ -16,7 +16,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     needs = [need for marker in metafunc.definition.iter_markers("needs") for need in marker.args]
     able = [backend for backend in ALL if all(getattr(backend, need) for need in needs)]
     cases = [
-        pytest.param(backend, id=backend.name, marks=pytest.mark.slurm if backend.name == "slurm" else ())
+        pytest.param(
+            backend, id=backend.label or backend.name, marks=pytest.mark.slurm if backend.name == "slurm" else ()
+        )
         for backend in able
     ]
     metafunc.parametrize("backend", cases, indirect=True)

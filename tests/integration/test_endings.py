@@ -1,4 +1,4 @@
-"""Every way in which a job can end, on real processes: locally, on Slurm with srun, on Slurm without.
+"""Every way in which a job can end, on real processes: locally in both ways, on Slurm with srun, on Slurm without.
 
 The client may look and listen only: the questions to the scheduler that come by the clock, the sweep over the result files and
 the wait for late ones are put off for an hour, so that an ending which is not noticed by itself fails its test.
@@ -45,6 +45,8 @@ class Place(NamedTuple):
 
 
 LOCAL = Place("local", "local", {"local_max_cpus": 16}, {"tasks_per_node": 4})
+#: Lines of shell before the command need a new interpreter: the task is not forked.
+LOCAL_FRESH = LOCAL._replace(name="local fresh", parameters={**LOCAL.parameters, "local_setup": [":"]})
 SRUN = Place("srun", "slurm", {}, {"nodes": 2, "tasks_per_node": 2})
 NO_SRUN = Place("no srun", "slurm", {"slurm_use_srun": False}, None)
 
@@ -73,7 +75,7 @@ ON_SLURM = [pytest.param(SRUN, marks=pytest.mark.slurm), pytest.param(NO_SRUN, m
 
 @pytest.fixture(
     scope="module",
-    params=[LOCAL, *ON_SLURM],
+    params=[LOCAL, LOCAL_FRESH, *ON_SLURM],
     ids=lambda place: place.name,
 )
 def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:

@@ -14,6 +14,10 @@ class Backend(NamedTuple):
     name: str
     #: constructor arguments of AutoExecutor beside the folder and the cluster
     arguments: dict[str, Any]
+    #: parameters of every job
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    #: what its tests are called by, if it is not the name
+    label: str = ""
     #: whether jobs run in processes of their own, with logs, beside the client
     separate: bool = True
     #: whether a job may have several tasks
@@ -26,7 +30,7 @@ class Backend(NamedTuple):
     def executor(self, folder: Path, **parameters: Any) -> submitit.AutoExecutor:
         """An executor with room for every test's jobs."""
         executor = submitit.AutoExecutor(folder=folder, cluster=self.name, **self.arguments)
-        executor.update_parameters(timeout_min=10, **parameters)
+        executor.update_parameters(timeout_min=10, **{**self.parameters, **parameters})
         return executor
 
     def find(self, folder: Path, job_id: str, tasks: tuple[int, ...] = (0,)) -> submitit.Job[Any]:
@@ -37,7 +41,9 @@ class Backend(NamedTuple):
 
 DEBUG = Backend("debug", {}, separate=False, multi_task=False, durable=False, requeues=False)
 LOCAL = Backend("local", {})
+#: Lines of shell before the command need a new interpreter: the task is not forked.
+LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh")
 SLURM = Backend("slurm", {})
 PLUGIN = Backend("queue", {}, multi_task=False, requeues=False)
 
-ALL = (DEBUG, LOCAL, SLURM, PLUGIN)
+ALL = (DEBUG, LOCAL, LOCAL_FRESH, SLURM, PLUGIN)
