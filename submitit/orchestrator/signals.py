@@ -65,6 +65,18 @@ class SignalHandler:
         signal.signal(user_signal, self.checkpoint_and_try_requeue)
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGCONT, self.bypass)
+        os.register_at_fork(after_in_child=self._leave_to_the_task)
+
+    def _leave_to_the_task(self) -> None:
+        """In a process that the function has forked: the state is the task's to save, and SIGTERM ends this one.
+
+        So ``multiprocessing`` ends its workers, and would wait for ever for one that passes the signal by. The user signal may
+        be sent to all processes of a job, and is none of theirs.
+        """
+        for number in self._signals:
+            if getattr(signal.getsignal(number), "__self__", None) is self:
+                ignored = number not in (signal.SIGTERM, signal.SIGCONT)
+                signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     def has_timed_out(self) -> bool:
         """Whether the job's time is nearly up, by the clock: less than ten minutes or a fifth of its limit are left."""
