@@ -172,6 +172,10 @@ class World:
         if "threading" in sys.modules:  # before Python 3.13 a fork leaves the thread its number
             main_thread: Any = sys.modules["threading"].main_thread()
             main_thread._set_native_id()
+        if (
+            "numpy.random" in sys.modules
+        ):  # `random` seeds itself anew after a fork; torch's first seed is always the same
+            sys.modules["numpy.random"].seed()
 
 
 def _same(path: str, other: str) -> bool:
