@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -200,16 +201,16 @@ def _interpreter() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "switch": sys.getswitchinterval(),
         "crashes": faulthandler.is_enabled(),
-        "warnings": (
-            [
-                (action, str(text), str(kind), str(module), line)
-                for action, text, kind, module, line in warnings.filters
-            ],
-            warnings.showwarning.__module__,
-        ),
         "exceptions": (sys.exc_info(), hasattr(sys, "last_value")),
         "help": [hasattr(__builtins__, name) or name in __builtins__ for name in ("exit", "help", "copyright")],  # type: ignore[operator]
     }
+
+
+def _warnings() -> list[Any]:
+    filters = [
+        (action, str(text), str(kind), str(module), line) for action, text, kind, module, line in warnings.filters
+    ]
+    return [filters, warnings.showwarning.__module__]
 
 
 def _garbage() -> dict[str, Any]:
@@ -300,6 +301,7 @@ _LOOKS: dict[str, Callable[[], Any]] = {
     "scheduling": _scheduling,
     "threads": _threads,
     "interpreter": _interpreter,
+    "warnings": _warnings,
     "garbage": _garbage,
     "logging": _logging,
     "metadata": _metadata,
@@ -341,7 +343,9 @@ def square(number: int) -> int:
 
 def describe_child(queue: Any) -> None:
     main = sys.modules["__main__"]
-    queue.put((main.__name__, os.getcwd(), os.environb.get(b"WORLD_LATIN"), os.getppid()))
+    handlers = [_handler(number) for number in (signal.SIGTERM, signal.SIGCONT, signal.SIGINT)]
+    queue.put((main.__name__, os.getcwd(), os.environb.get(b"WORLD_LATIN"), os.getppid(), handlers))
+    time.sleep(60)
 
 
 def start_processes(method: str) -> dict[str, Any]:
@@ -354,6 +358,9 @@ def start_processes(method: str) -> dict[str, Any]:
     child = context.Process(target=describe_child, args=(queue,))
     child.start()
     described = queue.get()
+    if method == "fork":  # elsewhere it has no handler for what the scheduler sends to all processes of a job
+        os.kill(child.pid, signal.SIGUSR2)
+    child.terminate()
     child.join()
     with context.Pool(1) as pool:
         mapped = pool.map(square, range(4))
@@ -364,6 +371,7 @@ def start_processes(method: str) -> dict[str, Any]:
         "cwd": described[1],
         "environment": described[2],
         "its parent": described[3] == os.getpid() or method == "forkserver",
+        "handlers": described[4],
         "exit": child.exitcode,
         "map": mapped,
         "future": computed,
@@ -388,13 +396,12 @@ def leave_things_behind(path: str) -> None:
     logger.warning("8 a record held back")
     logger.propagate = False
 
-    held.append(Held())
-    weakref.finalize(held[0], print, "7 a finalizer")
     reader, writer = os.pipe()
     child = multiprocessing.get_context("fork").Process(target=_say_when_told, args=(reader, writer))
     child.start()
     os.close(reader)
-    atexit.register(os.write, writer, b".")
+    held.append(Held())
+    weakref.finalize(held[0], _say_and_tell, writer)
     atexit.register(print, "5 an exit function")
     atexit.register(_fail)
     atexit.register(print, "4 an exit function")
@@ -413,10 +420,15 @@ def leave_things_behind(path: str) -> None:
     print("1 printed, without an end of line", end="")
 
 
+def _say_and_tell(writer: int) -> None:
+    print("6 a finalizer")
+    os.write(writer, b".")
+
+
 def _say_when_told(reader: int, writer: int) -> None:
     os.close(writer)
-    if os.read(reader, 1):
-        os.write(1, b"6 a process\n")
+    if select.select([reader], [], [], 30)[0] and os.read(reader, 1):
+        os.write(1, b"7 a process\n")
 
 
 def _say_later() -> None:
@@ -454,8 +466,22 @@ def exit_at_once_with_things_left(path: str) -> None:
     os._exit(3)
 
 
+class Stream:
+    """Like a file, and none."""
+
+    def __init__(self) -> None:
+        self.kept = ""
+
+    def write(self, text: str) -> None:
+        self.kept += text
+
+    def flush(self) -> None:
+        os.write(1, self.kept.encode())
+        self.kept = ""
+
+
 def print_to_a_stream_of_its_own() -> None:
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = Stream()  # type: ignore[assignment]
     print("kept in a buffer")
 
 
