@@ -29,6 +29,8 @@ class Held:
 
 #: Held by a module until the interpreter ends.
 held: list[Any] = []
+#: Set where the function is about to end.
+ready = threading.Event()
 
 
 def observe() -> dict[str, Any]:
@@ -432,7 +434,7 @@ def _say_when_told(reader: int, writer: int) -> None:
 
 
 def _say_later() -> None:
-    time.sleep(0.05)
+    ready.wait(30)
     print("\n2 a thread of a pool")
 
 
@@ -448,16 +450,19 @@ def _fail() -> None:
 
 def return_with_things_left(path: str) -> str:
     leave_things_behind(path)
+    ready.set()
     return "returned"
 
 
 def fail_with_things_left(path: str) -> None:
     leave_things_behind(path)
+    ready.set()
     raise LookupError("from the function")
 
 
 def exit_with_things_left(path: str) -> None:
     leave_things_behind(path)
+    ready.set()
     sys.exit(3)
 
 
@@ -481,7 +486,7 @@ class Stream:
 
 
 def print_to_a_stream_of_its_own() -> None:
-    sys.stdout = Stream()  # type: ignore[assignment]
+    sys.stdout = Stream()
     print("kept in a buffer")
 
 
