@@ -41,11 +41,14 @@ class World:
     """What a process forked from this one has of a fresh interpreter, and what it would have to change."""
 
     def __init__(self) -> None:
-        #: ``sys.path`` without the working directory, which comes first in a task's.
-        self.path = list(sys.path)
+        #: ``sys.path`` without the working directory, which comes first in a task's. Relative to the root, ``a`` is ``//a``.
+        self._path = [f"/{entry.lstrip('/')}" if entry.startswith("//") else entry for entry in sys.path]
         self._env = dict(os.environ)
         self.start_up = start_up_variables(self._env)
-        self._relative = any(not os.path.isabs(part) for part in os.environ.get("PYTHONPATH", "/").split(os.pathsep))
+        #: Entries of ``PYTHONPATH`` that depend on where the interpreter starts (often there is an empty one: ``:/somewhere``),
+        #: by what they have become here.
+        entries = self._env.get("PYTHONPATH") or "/"
+        self._relative = {os.path.abspath(part): part for part in entries.split(os.pathsep) if not os.path.isabs(part)}
         self._cwd_counts = not getattr(sys.flags, "safe_path", False)
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
@@ -83,8 +86,18 @@ class World:
 
     def extend_path(self, directory: str) -> None:
         """Have this process itself import what a task would, in ``directory``."""
-        sys.path[:] = [directory, *self.path] if self._cwd_counts else self.path
+        sys.path[:] = self._path_in(directory)
         runner.extend_import_path()
+
+    def _path_in(self, directory: str) -> list[str]:
+        """``sys.path`` of an interpreter that starts in ``directory``."""
+        first = [directory] if self._cwd_counts else []
+        if not self._relative:
+            return [*first, *self._path]
+        return [*first, *(self._moved(entry, directory) if entry in self._relative else entry for entry in self._path)]
+
+    def _moved(self, entry: str, directory: str) -> str:
+        return os.path.normpath(os.path.join(directory, self._relative[entry]))
 
     # ---- whether a task may be forked
 
@@ -94,8 +107,8 @@ class World:
             launch.shell
             or launch.command != default_words(sys.executable, launch.folder)
             or start_up_variables(launch.env) != self.start_up
-            or self._relative
             or (self._cwd_counts and self._shadowed(launch.cwd))
+            or any(self._shadowed(self._moved(entry, launch.cwd)) for entry in self._relative)
         )
 
     def _shadowed(self, directory: str) -> bool:
@@ -106,8 +119,10 @@ class World:
             if known is not None and known[0] == changed:
                 return known[1]
             found = self._shadows(directory)
+        except FileNotFoundError:
+            return False
         except OSError:
-            return True  # a fresh process says what is wrong
+            return True  # an archive, or something that a fresh process has its own words for
         if time.time_ns() - changed > 2_000_000_000:  # later changes show in the time
             self._listed[directory] = (changed, found)
         return found
@@ -168,13 +183,12 @@ class World:
         sys.argv[:] = [origin, launch.folder]
         sys.orig_argv[:] = launch.command
         sys.modules["__main__"] = self._main
-        sys.path[:] = [os.getcwd(), *self.path] if self._cwd_counts else self.path
+        sys.path[:] = self._path_in(os.getcwd())
         if "threading" in sys.modules:  # before Python 3.13 a fork leaves the thread its number
             main_thread: Any = sys.modules["threading"].main_thread()
             main_thread._set_native_id()
-        if (
-            "numpy.random" in sys.modules
-        ):  # `random` seeds itself anew after a fork; torch's first seed is always the same
+        # `random` seeds itself anew after a fork; torch's first seed is always the same.
+        if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
 
 

@@ -255,7 +255,6 @@ def test_what_only_a_new_interpreter_can_obey(tmp_path: Path, monkeypatch: pytes
     values = {
         "PYTHONHASHSEED": "7",
         "PYTHONOPTIMIZE": "1",
-        "PYTHONPATH": os.pathsep.join(["somewhere", os.environ.get("PYTHONPATH", "")]),
         "LC_ALL": "C" if os.environ.get("LC_ALL") != "C" else "C.UTF-8",
         "LANG": "C" if os.environ.get("LANG") != "C" else "C.UTF-8",
         "LD_LIBRARY_PATH": "/nowhere",
@@ -278,7 +277,6 @@ def test_what_only_a_new_interpreter_can_obey(tmp_path: Path, monkeypatch: pytes
     assert "hash_randomization=1, isolated=0" in seen["PYTHONHASHSEED"]["interpreter"]["flags"][0]
     assert "optimize=1" in seen["PYTHONOPTIMIZE"]["interpreter"]["flags"][0]
     assert "optimize=1" in seen["python="]["interpreter"]["flags"][0]
-    assert seen["PYTHONPATH"]["import path"][1].endswith("/cwd/somewhere")
 
 
 # ---------------------------------------------------------------- chance
@@ -389,6 +387,32 @@ def test_every_job_sees_the_modules_of_the_moment(way: str, clients: Clients) ->
         """
     )
     assert output.splitlines() == ["before ModuleNotFoundError", "after the change grown"]
+
+
+def test_an_import_path_that_depends_on_the_working_directory(clients: Clients) -> None:
+    output = clients.run(
+        f"""
+        from support import world
+        os.environ["PYTHONPATH"] = f":{{os.environ['PYTHONPATH']}}:deep/src:"
+        def see(way):
+            executor.update_parameters(**{WAYS!r}[way])
+            task = executor.submit(world.observe).result()
+            say(task["import path"][1:] == paths, task["started with"] == task["command"])
+        for place in ("one", "two"):
+            (Path(place) / "deep" / "src").mkdir(parents=True)
+            os.chdir(place)
+            paths = submitit.LocalExecutor("jobs").submit(world.observe).result()["import path"][1:]
+            assert paths[0] == os.getcwd() and os.path.abspath("deep/src") in paths, paths
+            see("forked")
+            see("fresh")
+            executor.update_parameters(setup=submitit.UNSET)
+            os.chdir("..")
+        os.chdir("two")
+        Path("deep/src/platform.py").write_text("def python_implementation(): return 'CPython'")
+        say(executor.submit(world.attribute, "platform", "__file__").result() == os.path.abspath("deep/src/platform.py"))
+        """
+    )
+    assert output.splitlines() == ["True False", "True True"] * 2 + ["True"]
 
 
 SCRIPT = '''
