@@ -347,7 +347,7 @@ def describe_child(queue: Any) -> None:
     main = sys.modules["__main__"]
     handlers = [_handler(number) for number in (signal.SIGTERM, signal.SIGCONT, signal.SIGINT)]
     queue.put((main.__name__, os.getcwd(), os.environb.get(b"WORLD_LATIN"), os.getppid(), handlers))
-    time.sleep(60)
+    time.sleep(20)
 
 
 def start_processes(method: str) -> dict[str, Any]:

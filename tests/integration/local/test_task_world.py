@@ -359,11 +359,27 @@ def test_a_module_of_the_working_directory_wins_over_one_that_the_runner_has_loa
 def test_a_shadow_that_comes_later_wins_as_well(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    # so long unchanged that what is in it is known
-    os.utime(place, (time.time() - 100, time.time() - 100))
     monkeypatch.chdir(place)
-    assert Path(_attribute(way, tmp_path / "jobs", "platform", "__file__")).parent != place
+    shadow = place / "platform.py"
+
+    long_ago = time.time() - 100  # so that what is in it is known
+    os.utime(place, (long_ago, long_ago))
+    assert _attribute(way, tmp_path / "jobs", "platform", "__file__") != str(shadow)
+    shadow.write_text("def python_implementation(): return 'CPython'\n")
+    assert _attribute(way, tmp_path / "jobs", "platform", "__file__") == str(shadow)
+
+
+@all_ways
+def test_a_shadow_of_the_same_moment_wins_as_well(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one tick of the file system's clock a directory changes and shows the same time."""
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    moment = time.time() + 60  # as fresh as can be, however long the first job takes
+    os.utime(place, (moment, moment))
+    assert _attribute(way, tmp_path / "jobs", "platform", "__file__") != str(place / "platform.py")
     (place / "platform.py").write_text("def python_implementation(): return 'CPython'\n")
+    os.utime(place, (moment, moment))
     assert _attribute(way, tmp_path / "jobs", "platform", "__file__") == str(place / "platform.py")
 
 
