@@ -8,6 +8,7 @@ submits from inside a job means the new job's parameters, not the running one's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -110,10 +111,13 @@ def import_path() -> str:
     """
     import sys
 
+    entries = dict.fromkeys(os.path.abspath(entry or os.curdir) for entry in sys.path)
+    return os.pathsep.join(full for full in entries if os.pathsep not in full and not _is_interpreters(full))
+
+
+@functools.lru_cache(maxsize=1024)  # a loop of submissions asks for the same again and again
+def _is_interpreters(path: str) -> bool:
+    import sys
+
     own = tuple({os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
-    kept = []
-    for entry in sys.path:
-        full = os.path.abspath(entry or os.curdir)
-        if os.pathsep not in full and not (os.path.realpath(full) + os.sep).startswith(own):
-            kept.append(full)
-    return os.pathsep.join(dict.fromkeys(kept))
+    return (os.path.realpath(path) + os.sep).startswith(own)

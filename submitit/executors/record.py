@@ -161,9 +161,15 @@ def _git_directory(directory: str) -> str | None:
         directory = parent
 
 
-def _resolve(git: str, reference: str) -> str | None:
+@functools.lru_cache(maxsize=16)
+def _common_directory(git: str) -> str:
+    """Where the references are that all work trees share."""
     shared = os.path.join(git, "commondir")
-    common = os.path.join(git, _read(shared)) if os.path.exists(shared) else git
+    return os.path.join(git, _read(shared)) if os.path.exists(shared) else git
+
+
+def _resolve(git: str, reference: str) -> str | None:
+    common = _common_directory(git)
     for folder in (git, common):
         path = os.path.join(folder, reference)
         if os.path.exists(path):

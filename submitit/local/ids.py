@@ -27,7 +27,7 @@ def reserve(folder: str | os.PathLike[str], count: int) -> list[str]:
     taken: list[str] = []
     template = absolute(folder)
     layout = layout_of(folder)
-    with _next_id(str(layout.state / "local")) as (first, go_on_with):
+    with _next_id(layout.locate("local")) as (first, go_on_with):
         # One listing is cheaper than a look for each job.
         present = set(os.listdir(layout.root)) if count > 20 and "%" not in template else None
         number = first

@@ -139,9 +139,10 @@ class LocalExecutor(PicklingExecutor):
         except BaseException:
             discard([path])
             raise
+        name = str(path)
         for index, job in enumerate(jobs):
             if isinstance(job, LocalJob):
-                job._payload = (str(path), index)
+                job._payload = (name, index)
         self._record(jobs, delayed_submissions, path)
         return jobs
 
@@ -172,8 +173,9 @@ class LocalExecutor(PicklingExecutor):
         launch = self._launch(command)
         self._warn_about(launch)
         connection.connection().submit(tagless_root(self.folder), launch, jobs)
-        tasks = list(range(launch.tasks))
-        made: list[Job[Any]] = [self.job_class(folder=self.folder, job_id=job_id, tasks=tasks) for job_id, _ in jobs]
+        # A string, since what thousands of jobs have in common is not made again for each; so are the ranks.
+        folder, tasks = str(self.folder), tuple(range(launch.tasks))
+        made: list[Job[Any]] = [self.job_class(folder=folder, job_id=job_id, tasks=tasks) for job_id, _ in jobs]
         if type(self)._set_job_permissions is not PicklingExecutor._set_job_permissions:
             for job in made:
                 self._set_job_permissions(job.paths.folder)
@@ -194,7 +196,7 @@ class LocalExecutor(PicklingExecutor):
         lines = [setup] if isinstance(setup, str) else list(setup)
         if self.python != shlex.quote(sys.executable):
             lines.append(foreign_python.check(self.python))
-        words, shell = _command(command, self._default_command(), lines)
+        words, shell = _command(command, self._default_words(), lines)
         return Launch(
             folder=str(self.folder),
             command=words,
@@ -219,10 +221,10 @@ class LocalExecutor(PicklingExecutor):
             preload=list(given.get("preload") or ()),
         )
 
-    def _default_command(self) -> str:
+    def _default_words(self) -> list[str]:
         from submitit.local import tasks
 
-        return shlex.join(tasks.default_words(sys.executable, str(self.folder)))
+        return tasks.default_words(sys.executable, str(self.folder))
 
     def _timeout_min(self) -> float:
         value = self.parameters.get("timeout_min", 2.0)
@@ -268,7 +270,7 @@ class LocalExecutor(PicklingExecutor):
         line = record.records(self, jobs[:1], submissions[:1], payload)[0]
         line["jobs"] = [job.job_id for job in jobs]
         try:
-            Journal(self._layout().journals / f"{names.client_name()}.jsonl").append(line)
+            Journal(self._layout().locate(f"journal/{names.client_name()}.jsonl")).append(line)
         except OSError as error:
             from submitit import log
 
@@ -290,14 +292,14 @@ class LocalExecutor(PicklingExecutor):
         return "0"
 
 
-def _command(command: str, default: str, lines: Sequence[str]) -> tuple[list[str], bool]:
+def _command(command: str, default: list[str], lines: Sequence[str]) -> tuple[list[str], bool]:
     """The words of a job's command, or a text for the shell (and ``True``) where lines come first or it is not the default."""
-    if command != default:
+    if command != shlex.join(default):
         return ["\n".join([*lines, command])], True
     if lines:
         # The runner takes the shell's place, and gets the signals that are meant for it.
         return ["\n".join([*lines, f"exec {command}"])], True
-    return shlex.split(command), False
+    return default, False
 
 
 def _submitters_environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ plain strings: clients hold thousands of these objects, and a job that starts ne
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from submitit.storage import atomic
 from submitit.storage.names import client_name, unique_name
@@ -30,10 +31,6 @@ _FILES = {
     "stdout": "%j_%t_log.out",
     "stderr": "%j_%t_log.err",
 }
-
-
-#: The root of each template: thousands of jobs have the same.
-_ROOTS: dict[str, str] = {}
 
 
 class JobPaths:
@@ -100,7 +97,7 @@ class JobPaths:
 
         As long as the directory lists no such entry the file is not there: one listing tells it of thousands of jobs.
         """
-        root = _ROOTS.get(self._template) or _ROOTS.setdefault(self._template, tagless_root(self._template))
+        root = tagless_root(self._template)
         below = f"{self._template}/{self._file(name)}"[len(root) :].lstrip("/")
         return root, self._fill(below.partition("/")[0])
 
@@ -218,6 +215,8 @@ class Layout:
         """
         names = ("", "payloads", "journal", "events", "batch")
         for path in (self._root, *(self.locate(name).rstrip("/") for name in names)):
+            if os.access(path + "/", os.W_OK | os.X_OK):
+                continue  # as at every submission but the first
             try:
                 atomic.make_directory(path)
             except OSError as error:
@@ -271,7 +270,12 @@ def absolute(folder: StrPath) -> str:
 
 def tagless_root(folder: StrPath) -> str:
     """The longest leading part of the folder without a tag, absolute."""
-    parts = absolute(folder).split("/")
+    return _tagless(absolute(folder))
+
+
+@lru_cache(maxsize=256)  # thousands of jobs have the same
+def _tagless(template: str) -> str:
+    parts = template.split("/")
     for index, part in enumerate(parts):
         if any(tag in part for tag in _TAGS):
             return "/".join(parts[:index]) or "/"
