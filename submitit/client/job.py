@@ -325,6 +325,7 @@ class Job(Generic[R]):
                 at_files = at_files or self._found_again()
             self._ending = collector.judge(self, self._sighting, at_files=at_files)
             if self._ending is not None:
+                self._sighting = None  # the handles of thousands of jobs are kept until all are over
                 self._let_go()
         return self._ending is not None
 

@@ -37,6 +37,8 @@ RETRY_S, GIVE_UP_S = 0.5, 30.0
 
 Key = tuple[str, str]
 
+_NO_PIDS: list[tuple[int, str]] = []
+
 
 class _Submission:
     """What jobs submitted together have in common; kept until the last of them is over."""
@@ -235,14 +237,18 @@ class Connection(Source):
             line.socket.recv(whole)
 
     def _learn(self, root: str, record: Record) -> None:
-        key = (root, record.job)
+        known = self._known.get(record.job)
+        key = (root, record.job) if known is None or known[0] != root else known
+        # Thousands are kept until this process ends: with the words that are there anyway, and not for ever with the numbers of
+        # processes that are no more.
+        record = record._replace(job=key[1], pids=_NO_PIDS if record.over else record.pids)
         self._records[key] = record
         if record.over:
             self._open.pop(key, None)
         elif record.state == records.PENDING and key in self._open:
             submission, reference, _ = self._open[key]
             self._open[key] = (submission, reference, record.attempt)
-        self._fresh.append(record.job)
+        self._fresh.append(key[1])
 
     # ---- from one controller to the next
 

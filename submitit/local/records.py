@@ -11,6 +11,7 @@ written. One JSON object a line, ``event`` first:
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,8 +64,12 @@ class Record(NamedTuple):
     @classmethod
     def read(cls, line: dict[str, Any]) -> Record:
         """The record of a line; unknown keys are left out."""
-        record = cls(**{key: value for key, value in line.items() if key in cls._fields})
-        return record._replace(pids=[(pid, started) for pid, started in record.pids]) if record.pids else record
+        fields = {key: value for key, value in line.items() if key in _FIELDS}
+        if "pids" in fields:
+            fields["pids"] = [(pid, started) for pid, started in fields["pids"]]
+        # Thousands of records are kept, and a parser makes each its own string.
+        fields["state"], fields["node"] = sys.intern(fields["state"]), sys.intern(fields.get("node", ""))
+        return cls(**fields)
 
     def info(self) -> dict[str, str]:
         """What `Job.get_info` tells of the job. Exit codes are Slurm's ``code:signal``, of the worst task and of each."""
@@ -87,6 +92,7 @@ class Record(NamedTuple):
         return info
 
 
+_FIELDS = frozenset(Record._fields)
 _DEFAULTS = Record._field_defaults
 
 

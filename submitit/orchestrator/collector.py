@@ -53,6 +53,10 @@ class Ending(NamedTuple):
     info: dict[str, str]
 
 
+#: That of thousands of jobs; it holds nothing that is a job's own.
+RECORDED = Ending("", {}, {})
+
+
 class Sighting:
     """What one job's markers made of it so far: remembered between two looks."""
 
@@ -87,10 +91,10 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     if told or at_files or time.monotonic() - sighting.swept > SWEEP_S:
         sighting.swept = time.monotonic()
         if _all_recorded(job):
-            return Ending("", {}, {})
+            return RECORDED
         sighting.suspicious = told  # on a network file system the result may show up later than its marker
     if job._cancelled:
-        return Ending("", {}, {}) if _all_recorded(job) else Ending(JobState.CANCELLED.value, {}, {})
+        return RECORDED if _all_recorded(job) else Ending(JobState.CANCELLED.value, {}, {})
     asked = questions(job.watcher)
     fresh = asked.asked > sighting.since
     dead: dict[int, int] = {}
@@ -186,7 +190,7 @@ _ALIVE = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.STAGE_OUT, Jo
 def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dict[int, int]) -> Ending | None:
     """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
     if _all_recorded(job):
-        return Ending("", {}, {})
+        return RECORDED
     sighting.suspicious = True
     on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
     if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):

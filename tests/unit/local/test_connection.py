@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,28 @@ def test_many_records_in_one_go(line: Connection, peer: Peer, tmp_path: Path) ->
     teller.join()
     assert line.news == [str(number) for number in range(3000)]
     assert line._open == {}
+
+
+def test_thousands_of_jobs_that_are_over_take_little_room(line: Connection, peer: Peer, tmp_path: Path) -> None:
+    """A client may hold them for days: their words are kept once, and no numbers of processes that are no more."""
+    root, count = str(tmp_path), 2000
+    line.submit(root, LAUNCH, [(str(number), None) for number in range(count)])
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            ran = Record(
+                str(number), "RUNNING", start=1.5, node="a-node-with-a-name", pids=[(number + 2**20, "123456789")]
+            )
+            peer.tell(root, ran)
+            peer.tell(root, ran._replace(state="COMPLETED", over=True, end=2.5, exits=[0]))
+            line.refresh()
+        told, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    over = line.record(root, "7")
+    assert over is not None
+    assert (over.state, over.node, over.exits, over.pids) == ("COMPLETED", "a-node-with-a-name", [0], [])
+    assert told < 750 * count
 
 
 def test_when_the_controller_is_gone_the_journal_decides(line: Connection, peer: Peer, tmp_path: Path) -> None:
