@@ -185,6 +185,7 @@ class Controller:
             if self._looks_for_client and os.getppid() != self._client:
                 self._client_ended()
             self._reap()
+            self._flush()  # somebody may wait for it, and the next step has time
             self._supervisor.step(time.monotonic())
             self._flush()
         self._supervisor.write_end()

@@ -18,6 +18,7 @@ import time
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from submitit import log
 from submitit.local import processes
 from submitit.local.marks import Marks
 from submitit.local.tasks import MARKS, START_UP, Order, default_words
@@ -77,6 +78,7 @@ class World:
 
     def settle(self) -> None:
         """Everything is loaded: get ready for the first fork."""
+        log.belong_to_a_job()  # tasks have its handlers
         # Directories that are looked at again when they change; but what did not exist would be ignored for good.
         for path in [path for path, finder in sys.path_importer_cache.items() if finder is None]:
             del sys.path_importer_cache[path]
@@ -105,7 +107,7 @@ class World:
         """Whether the tasks of a launch need an interpreter of their own."""
         return (
             launch.shell
-            or launch.command != default_words(sys.executable, launch.folder)
+            or not _is_usual(launch)
             or start_up_variables(launch.env) != self.start_up
             or (self._cwd_counts and self._shadowed(launch.cwd))
             or any(self._shadowed(self._moved(entry, launch.cwd)) for entry in self._relative)
@@ -190,6 +192,14 @@ class World:
         # `random` seeds itself anew after a fork; torch's first seed is always the same.
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
+
+
+def _is_usual(launch: Launch) -> bool:
+    """Whether the command is the one that runs a submission with this very interpreter."""
+    # An interpreter that is started as /some/../path calls itself /path.
+    program, *arguments = launch.command
+    usual, *others = default_words(os.path.normpath(sys.executable), launch.folder)
+    return os.path.normpath(program) == usual and arguments == others
 
 
 def _same(path: str, other: str) -> bool:

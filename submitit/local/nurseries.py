@@ -106,8 +106,9 @@ class _Nursery:
 
     def _send(self, data: bytes, *descriptors: int) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the end of the line is about to be seen
-            sent = socket.send_fds(self.line, [data], descriptors)
-            self.line.sendall(data[sent:])
+            sent = socket.send_fds(self.line, [data], descriptors) if descriptors else 0
+            if sent < len(data):
+                self.line.sendall(data[sent:])
 
     def receive(self) -> list[dict[str, Any]] | None:
         """What it has said; ``None`` if it has died."""
@@ -125,6 +126,12 @@ class _Nursery:
         return [message for line in lines if (message := protocol.decode(bytes(line))) is not None]
 
 
+def _name(launch: Launch) -> tuple[Any, ...]:
+    """The same for launches whose tasks may come from one nursery."""
+    looked_at = {name: value for name, value in launch.env.items() if name.startswith(_LOOKED_AT)}
+    return (launch.cwd, *launch.preload, *sorted(looked_at.items()))
+
+
 class Nurseries:
     """All nurseries of a controller. Their lines are read by ``selector``'s owner, which calls what is registered there."""
 
@@ -140,6 +147,11 @@ class Nurseries:
         #: How many died before they were ready, one after the other.
         self._deaths = 0
 
+    @property
+    def pids(self) -> list[int]:
+        """The process numbers of all nurseries."""
+        return [nursery.pid for nursery in self._nurseries.values()]
+
     def open(self) -> None:
         """Begin to make what most tasks come from, before the first is to be started."""
         with contextlib.suppress(OSError):
@@ -148,9 +160,7 @@ class Nurseries:
     def start(self, start: Start) -> None:
         """Have the tasks of a job started; ``started`` tells of it. Raises ``OSError`` if that is not possible."""
         launch = start.launch
-        looked_at = {name: value for name, value in launch.env.items() if name.startswith(_LOOKED_AT)}
-        name = (launch.cwd, *launch.preload, *sorted(looked_at.items())) if launch.preload else ()
-        self._nursery(name, launch).start(start)
+        self._nursery(_name(launch) if launch.preload else (), launch).start(start)
 
     def reap(self, pid: int) -> None:
         """Let go of a task that has ended; ``reaped`` tells of it."""

@@ -122,7 +122,7 @@ class Nursery:
 
     def _receive(self) -> bool:
         """Obey; whether the controller is still there."""
-        data, gates, _, _ = socket.recv_fds(self._connection, 1 << 18, 64)
+        data, gates, _, _ = socket.recv_fds(self._connection, 1 << 16, 64)
         self._gates.extend(gates)
         if not data:
             return False

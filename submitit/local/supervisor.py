@@ -170,6 +170,7 @@ class Supervisor:
                     self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
+        self._start_what_fits(now)  # before what takes longer, and again after it
         if (self._queue or self._running or self._leases.lingering) and now >= self._look_at:
             self._look_at = now + LOOK_S
             self._undecided |= self._leases.look()
@@ -431,7 +432,7 @@ class Supervisor:
         if not self._remains:
             return False
         left: set[str] = set()
-        for pid, token in signalling.orphans(self._by_pid):
+        for pid, token in signalling.orphans({*self._by_pid, *self._nurseries.pids}):
             if token in self._remains and not signalling.is_controller(pid):
                 signalling.kill_trees([pid])
                 left.add(token)

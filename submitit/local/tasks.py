@@ -12,6 +12,8 @@ held back until the runner has a handler for it, since by itself it would kill.
 
 from __future__ import annotations
 
+# The function itself: `signal.pthread_sigmask` makes an enum member of each of the sixty signals that it returns, twice a task.
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import os
 import pickle
@@ -37,7 +39,17 @@ VISIBLE_GPUS = "SUBMITIT_LOCAL_VISIBLE_GPUS"
 MARKS = (TOKEN, JOB_ID)
 
 #: Variables (their beginnings) by which an interpreter, the C library below it or the runner is set up when it starts.
-START_UP = ("PYTHON", "LD_", "MALLOC_", "GLIBC_TUNABLES", "LC_", "LANG", "LOCPATH", "SUBMITIT_PREEMPT_SIGNAL")
+START_UP = (
+    "PYTHON",
+    "LD_",
+    "MALLOC_",
+    "GLIBC_TUNABLES",
+    "LC_",
+    "LANG",
+    "LOCPATH",
+    "SUBMITIT_LOG_LEVEL",
+    "SUBMITIT_PREEMPT_SIGNAL",
+)
 
 #: What the shell says of a command that it cannot find, and of one that it cannot run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
@@ -128,13 +140,13 @@ class Child:
         self._line, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # What is sent to the child before it has settled waits for that.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+            before = _signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
             try:
                 self.pid = os.fork()
                 if self.pid == 0:
                     _become(end, [self._line.fileno(), *others], run)
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                _signal.pthread_sigmask(signal.SIG_SETMASK, before)
         except BaseException:
             self._line.close()
             raise
@@ -178,7 +190,7 @@ def _become(line: socket.socket, others: Iterable[int], run: Callable[[Order], N
         if os.read(gate, 1) != b".":
             os._exit(NOT_RUNNABLE)
         os.close(gate)
-        signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
+        _signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
         os.umask(order.launch.umask)
         processes.set_limits(order.launch.limits)
         os.chdir(order.launch.cwd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,14 @@ def where() -> dict[str, Any]:
         "heavy": getattr(sys.modules.get("heavy"), "VALUE", None),
         "variables": dict(os.environ),
     }
+
+
+def level() -> int:
+    return logging.getLogger("submitit").level
+
+
+def own_command_line() -> list[str]:
+    return processes.command_line(os.getpid())
 
 
 @pytest.fixture
@@ -152,3 +161,20 @@ def test_what_an_interpreter_reads_at_its_start_is_obeyed(
 
 def _command_line() -> list[str]:
     return processes.command_line(os.getpid())
+
+
+def test_an_interpreter_may_be_called_by_a_roundabout_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is where a program was started as ``../env/bin/python``."""
+    program = Path(sys.executable)
+    monkeypatch.setattr(sys, "executable", f"{program.parent}/../{program.parent.name}/{program.name}")
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    assert "submitit-local-nursery" in executor.submit(own_command_line).result()
+
+
+def test_the_level_of_the_log_is_that_of_the_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though tasks have their log's handlers from the nursery, which may have begun with another level."""
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    monkeypatch.delenv("SUBMITIT_LOG_LEVEL", raising=False)
+    assert executor.submit(level).result() == logging.INFO
+    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "ERROR")
+    assert executor.submit(level).result() == logging.ERROR
