@@ -273,6 +273,8 @@ import os, signal, sys, time
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
     signal.signal(number, signal.SIG_IGN)
 if os.fork():
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
     os._exit(0)
 os.setsid()
 with open(sys.argv[1] + ".new", "w") as file:
