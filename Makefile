@@ -129,7 +129,7 @@ $(BUILD)/demo/ready: pyproject.toml
 	$(call environment,$(DEFAULT),--group examples)
 
 $(BUILD)/bench/ready: pyproject.toml
-	$(call environment,$(DEFAULT),cloudpickle)
+	$(call environment,$(DEFAULT),cloudpickle numpy)
 
 $(BUILD)/test-%/installed: $(BUILD)/test-%/ready $(WHEEL)
 	$(install_wheel)

@@ -16,6 +16,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 REFERENCE: Final = "1.5.4"
+EXECUTORLIB: Final = "1.11.0"
+#: Where Linux has a file system in memory.
+IN_MEMORY: Final = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Bench:
     #: An empty directory of this run. Nothing in it is deleted while there is something to measure: on ext4 every
     #: file made in the minute after a large deletion costs twenty times as much.
     work: Path
+    #: Another one on a file system in memory; None where there is none.
+    in_memory: Path | None
+    #: Where environments are kept from run to run.
+    build: Path
     quick: bool
     slow_reference: bool
 
@@ -39,22 +46,38 @@ class Bench:
 def make_reference(build: Path) -> str:
     """The interpreter of the reference's environment, which is made at the first call, with our cloudpickle."""
     cloudpickle = version("cloudpickle")
+    return _environment(build, "reference", f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}")
+
+
+def make_executorlib(build: Path) -> str:
+    """The interpreter of an environment with executorlib. Raises CalledProcessError where it cannot be installed."""
+    return _environment(build, "executorlib", f"executorlib=={EXECUTORLIB}")
+
+
+def _environment(build: Path, name: str, *requirements: str) -> str:
     python = "{}.{}".format(*sys.version_info)
-    environment = build / f"bench-reference-{REFERENCE}-{python}-{cloudpickle}"
+    environment = build / "-".join(["bench", name, python, *(word.partition("==")[2] for word in requirements)])
     interpreter = environment / "bin" / "python"
     ready = environment / "ready"
     if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-        requirements = [f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}"]
         subprocess.run([str(interpreter), "-m", "pip", "install", "-qq", *requirements], check=True)
         ready.touch()
     return str(interpreter)
 
 
-def make_work(build: Path) -> Path:
-    work = build / "bench-work" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+def make_work(parent: Path, prefix: str = "") -> Path:
+    work = parent / f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     work.mkdir(parents=True)
     return work
+
+
+def make_work_in_memory() -> Path | None:
+    """None where there is no such file system, or no room for files in it."""
+    try:
+        return make_work(IN_MEMORY, "submitit-bench-") if IN_MEMORY.is_dir() else None
+    except OSError:
+        return None
 
 
 def describe() -> dict[str, str]:

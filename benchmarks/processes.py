@@ -24,13 +24,16 @@ PATIENCE_S: Final = 180.0
 
 
 class Client:
-    """A process that imports one version of submitit and does what `call` names (see `workload.py`).
+    """A process that imports one version of submitit and does what `call` names (see `workload.py`), or another program of that kind.
 
     It is started by the first call, and after an answer that did not come, by the next one.
     """
 
-    def __init__(self, python: str, directory: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, python: str, directory: Path, env: Mapping[str, str] | None = None, program: Path = WORKLOAD
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._program = program
         self._python = python
         self._directory = directory
         self._env = {**os.environ, **(env or {})}
@@ -80,7 +83,7 @@ class Client:
     def _start(self) -> subprocess.Popen[bytes]:
         with (self._directory / "client.log").open("ab") as log:
             return subprocess.Popen(
-                [self._python, str(WORKLOAD)],
+                [self._python, str(self._program)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from machine import REFERENCE
 from samples import UNITS, Figure, Sample, Target, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-HEADINGS = ("figure", "ours", "1.5.4", "ratio", "target", "met")
+HEADINGS = ("figure", "ours", "1.5.4, or what is named", "ratio", "target", "met")
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -53,7 +54,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
         _cell(figure.ours, figure.unit, of_worst=of_worst),
-        _cell(figure.reference, figure.unit),
+        _cell(figure.reference, figure.unit) + (f", {figure.beside}" if figure.beside != REFERENCE else ""),
         ratio,
         _target(figure.target, figure.unit),
         verdict,
@@ -95,6 +96,7 @@ def _record(figure: Figure) -> dict[str, Any]:
         "unit": figure.unit,
         "ours": None if figure.ours is None else list(figure.ours.values),
         "reference": None if figure.reference is None else list(figure.reference.values),
+        "beside": figure.beside,
         "ratio": figure.ratio,
         "target": None if figure.target is None else {"limit": figure.target.limit, "of": figure.target.of},
         "met": figure.met,

@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(
         ours=sys.executable,
         reference=machine.make_reference(build),
-        work=machine.make_work(build),
+        work=machine.make_work(build / "bench-work"),
+        in_memory=machine.make_work_in_memory(),
+        build=build,
         quick=options.quick,
         slow_reference=options.slow_reference,
     )
@@ -65,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems.append(f"{name}: {error}")
     finally:
         if not options.keep:
-            shutil.rmtree(bench.work, ignore_errors=True)
+            for directory in filter(None, (bench.work, bench.in_memory)):
+                shutil.rmtree(directory, ignore_errors=True)
     context["load after"] = machine.load()
     print("\n".join(f"{name + ':':13} {value}" for name, value in context.items()), end="\n\n")
     print(report.table(figures), end="\n\n")

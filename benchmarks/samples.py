@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 #: Base unit of a value -> the factor to, and the name of, the unit that is printed.
-UNITS: Final = {"ms": 1e3, "s": 1.0, "MB": 1e-6, "files": 1.0, "%": 1e2, "commands": 1.0}
-Unit = Literal["ms", "s", "MB", "files", "%", "commands"]
+UNITS: Final = {"ms": 1e3, "s": 1.0, "MB": 1e-6, "files": 1.0, "%": 1e2, "commands": 1.0, "jobs": 1.0}
+Unit = Literal["ms", "s", "MB", "files", "%", "commands", "jobs"]
 
 
 #: What one measurement gives: its quantities by name, all of them numbers but for what is told about an error.
@@ -105,6 +105,8 @@ class Figure:
     reference: Sample | None = None
     target: Target | None = None
     notes: list[str] = field(default_factory=list)
+    #: What the reference is.
+    beside: str = "1.5.4"
 
     @property
     def ratio(self) -> float | None:
@@ -125,7 +127,7 @@ class Figure:
 
     def note_failures(self, ours: Series | None = None, reference: Series | None = None) -> Figure:
         """Adds why there is no value, or fewer than planned; returns the figure itself."""
-        for whose, series in (("ours", ours), ("1.5.4", reference)):
+        for whose, series in (("ours", ours), (self.beside, reference)):
             if series is not None and series.failure is not None:
                 self.notes.append(f"{whose}: {len(series.values)} of {series.times} measured: {series.failure}")
         return self

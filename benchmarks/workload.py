@@ -1,26 +1,26 @@
-"""What a client of submitit does in a measurement. Runs in a process of its own, under this version or the reference.
+"""What a client of submitit does in a measurement. Runs in a process of its own (see `serving`), under this version or the reference.
 
-    run.py ── {"do": "submit_array", "folder": …} ──▶ this process ── {"value": …} or {"error": …} ──▶ run.py
-
-Only what 1.5.4 offers as well is used. Times are this machine's own clocks: a job of the throwaway cluster runs on it.
+Only what 1.5.4 offers as well is used, where it is measured beside. Times are this machine's own clocks: a job of the throwaway cluster runs on it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pickle
 import re
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+import serving
 
 import submitit
 
@@ -40,6 +40,14 @@ DEATH, STOP = "death", "stop"
 
 def trivial() -> int:
     return 42
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def import_module(name: str) -> str:
+    return str(__import__(name).__name__)
 
 
 def clock() -> int:
@@ -87,14 +95,85 @@ def make_submissions(folder: str, count: int) -> dict[str, int]:
     return {"count": count}
 
 
-def local_round_trip(folder: str) -> dict[str, float]:
-    """Seconds from submission to result."""
+def local_round_trips(folder: str, times: int) -> dict[str, float]:
+    """The median of the seconds from submission to result, one after the other."""
+    local = executor(folder, "local")
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        value = local.submit(trivial).result()
+        seconds.append(time.perf_counter() - start)
+        assert value == 42
+    return {"wall": statistics.median(seconds)}
+
+
+def local_burst(folder: str, count: int) -> dict[str, float]:
+    """Seconds a job of so many that are submitted one by one, before the first is waited for."""
     local = executor(folder, "local")
     start = time.perf_counter()
-    value = local.submit(trivial).result()
+    values = [job.result() for job in [local.submit(trivial) for _ in range(count)]]
     seconds = time.perf_counter() - start
-    assert value == 42
-    return {"wall": seconds}
+    assert values == [42] * count
+    return {"wall": seconds / count}
+
+
+def local_array(folder: str, count: int) -> dict[str, float]:
+    """Seconds until an array is submitted, and a job until all its results are here; wrong results, and peaks of memory.
+
+    ``client`` is this process, ``controller`` its child, ``nursery`` what that keeps for starting tasks (0 where there is none).
+    """
+    local = executor(folder, "local")
+    start = time.perf_counter()
+    jobs = local.map_array(square, range(count))
+    submission = time.perf_counter() - start
+    results = [job.result() for job in jobs]
+    seconds = time.perf_counter() - start
+    controllers = _children(os.getpid())
+    nurseries = [child for controller in controllers for child in _children(controller)]
+    return {
+        "submission": submission,
+        "wall": seconds / count,
+        "wrong": sum(result != number * number for number, result in enumerate(results)),
+        "client": _peak_memory(os.getpid()),
+        "controller": max(map(_peak_memory, controllers)),
+        "nursery": max(map(_peak_memory, nurseries), default=0),
+    }
+
+
+def local_files(folder: str, count: int) -> dict[str, float]:
+    """Files a job, of jobs submitted one by one when there is everything that is not a job's own."""
+    local = executor(folder, "local")
+    local.submit(trivial).result()
+    before = set(files_below(folder))
+    for job in [local.submit(trivial) for _ in range(count)]:
+        job.result()
+    return {"files": len(set(files_below(folder)) - before) / count}
+
+
+def local_import(folder: str, module: str, preload: bool, times: int) -> dict[str, float]:
+    """The medians of round trips of a function that imports the module, and of one that does not, by turns."""
+    local = executor(folder, "local")
+    if preload:
+        local.update_parameters(local_preload=[module])
+    taken: dict[Callable[..., Any], list[float]] = {import_module: [], str: []}
+    for number in range(times + 1):
+        for function, seconds in taken.items():
+            start = time.perf_counter()
+            local.submit(function, module).result()
+            if number:  # with the first job the module is loaded
+                seconds.append(time.perf_counter() - start)
+    with_it, without = (statistics.median(seconds) for seconds in taken.values())
+    return {"more": with_it - without, "with": with_it, "without": without}
+
+
+def _children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _peak_memory(pid: int) -> int:
+    """The most that has been resident of a process, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
 
 
 def submit_array(folder: str, elements: int, megabytes: int) -> dict[str, float]:
@@ -215,35 +294,19 @@ def files_below(folder: str) -> list[str]:
     return [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
 
 
-ACTIONS: dict[str, Callable[..., Any]] = {
-    action.__name__: action
-    for action in (
-        ready,
-        make_submissions,
-        local_round_trip,
-        submit_array,
-        slurm_round_trip,
-        slurm_death,
-        slurm_waiting,
-    )
-}
-
-
-def main() -> NoReturn:
-    # What is printed here, or by a job that inherits a descriptor, must not reach the one that answers go to.
-    with os.fdopen(os.dup(0)) as requests, os.fdopen(os.dup(1), "w", buffering=1) as answers:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(2, 1)
-        for line in requests:
-            request = json.loads(line)
-            try:
-                answer = {"value": ACTIONS[request.pop("do")](**request)}
-            except Exception as error:  # noqa: BLE001 - reported as the reason why there is no figure
-                # The first line alone: an error of a job may bring its whole log with it.
-                answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0][:300]}
-            print(json.dumps(answer), file=answers)
-    sys.exit()
-
-
 if __name__ == "__main__":
-    main()
+    serving.serve(
+        (
+            ready,
+            make_submissions,
+            local_round_trips,
+            local_burst,
+            local_array,
+            local_files,
+            local_import,
+            submit_array,
+            slurm_round_trip,
+            slurm_death,
+            slurm_waiting,
+        )
+    )
