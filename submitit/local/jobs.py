@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from submitit.local import scheduler
+from submitit.local.usage import Usage
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class StartedJob:
     """A job that was started, until the last of its processes is gone."""
 
     __slots__ = (
-        "attempt", "batch", "exits", "gate", "gpus", "id", "key", "kill_at", "lease", "limit_at", "living", "log", "pids",
-        "reason", "recorded", "reference", "requeued", "start", "stopped", "token", "warn_at",
+        "attempt", "batch", "began", "exits", "gate", "gpus", "id", "key", "kill_at", "lease", "limit_at", "living", "log",
+        "memory_kill", "pids", "reason", "recorded", "reference", "requeued", "start", "stopped", "token", "usage", "warn_at",
     )  # fmt: skip
 
     def __init__(self, key: int, batch: Batch, job_id: str, reference: str | None, attempt: int, token: str) -> None:
@@ -67,6 +68,9 @@ class StartedJob:
         self.recorded: list[int] = []
         #: Rank of each task that has not ended, by its process.
         self.living: dict[int, int] = {}
+        self.usage = Usage()
+        #: What shows that the kernel has killed a task for memory, if it has.
+        self.memory_kill = ""
         self.warn_at: float | None = None
         self.kill_at: float | None = None
         #: The state that the job was told to stop for, if it was.
@@ -80,7 +84,7 @@ class StartedJob:
     def begin(self) -> None:
         """Its time counts from now on."""
         self.start = time.time()
-        now = time.monotonic()
+        self.began = now = time.monotonic()
         launch = self.batch.launch
         self.limit_at = now + launch.timeout_s
         #: A warning that would come before the job has begun comes half way.

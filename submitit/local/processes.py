@@ -1,6 +1,8 @@
-"""What the operating system says of processes: who one is, whether it still lives, what it has started.
+"""What the operating system says of processes: who one is, whether it still lives, what it has started, what it uses.
 
-Everything here that only Linux has (pidfd, /proc, prctl) is asked for in this module alone, with what is portable beside it.
+Everything here that only Linux has (pidfd, /proc, prctl, a wait that leaves the process) is asked for in this module alone, with
+what is portable beside it: ``ps``, signals by number, ``wait4``. What that cannot do is said where it matters. Orphans are found by a variable in their environment, as far as ``ps`` shows it; nobody inherits them, and no process
+is killed by its parent's end.
 """
 
 from __future__ import annotations
@@ -12,11 +14,18 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
-_LINUX = sys.platform.startswith("linux")
+#: With this variable set, to whatever, everything is done in the portable way. It is there for tests, and passed on to jobs.
+PORTABLE = "SUBMITIT_PORTABLE"
+#: Whether this is done in Linux's ways.
+LINUX = sys.platform.startswith("linux") and PORTABLE not in os.environ
+#: Where processes show themselves as files; in the portable way there is no such directory.
+_PROC = "/proc" if LINUX else "/dev/null/proc"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+_TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
 class Identity(NamedTuple):
@@ -34,11 +43,11 @@ class Identity(NamedTuple):
 def machine() -> str:
     """This host, this boot of it and this pid namespace."""
     parts = [os.uname().nodename]
-    if _LINUX:
-        with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    if LINUX:
+        with contextlib.suppress(OSError), open(f"{_PROC}/sys/kernel/random/boot_id", encoding="ascii") as file:
             parts.append(file.read().strip())
         with contextlib.suppress(OSError):
-            parts.append(os.readlink("/proc/self/ns/pid"))
+            parts.append(os.readlink(f"{_PROC}/self/ns/pid"))
     return "/".join(parts)
 
 
@@ -52,9 +61,10 @@ def start_time(pid: int) -> str:
     fields = _stat(pid)
     if fields is not None:
         return "" if fields[0] == "Z" else fields[19]
-    if _LINUX:
+    if LINUX:
         return ""
-    return _ask_ps("-o", "lstart=", "-p", str(pid)).strip()
+    status, _, started = _ask_ps("-o", "stat=,lstart=", "-p", str(pid)).strip().partition(" ")
+    return "" if status.startswith("Z") else started.strip()
 
 
 def parent(pid: int) -> int:
@@ -62,7 +72,7 @@ def parent(pid: int) -> int:
     fields = _stat(pid)
     if fields is not None:
         return int(fields[1])
-    return 0 if _LINUX else int(_ask_ps("-o", "ppid=", "-p", str(pid)).strip() or 0)
+    return 0 if LINUX else int(_ask_ps("-o", "ppid=", "-p", str(pid)).strip() or 0)
 
 
 def alive(who: Identity) -> bool | None:
@@ -93,7 +103,7 @@ def send(who: Identity, signum: int) -> bool:
 def open_pidfd(pid: int) -> int | None:
     """A descriptor that becomes readable when the process ends; ``None`` where there are none. ``ProcessLookupError`` if it is gone."""
     opened = getattr(os, "pidfd_open", None)
-    if opened is None:
+    if opened is None or not LINUX:
         return None
     try:
         descriptor: int = opened(pid)
@@ -133,7 +143,7 @@ def next_ended(pid: int | None = None) -> tuple[int, int] | None:
     It keeps its number until ``reap``, where the platform can do that.
     """
     try:
-        if hasattr(os, "waitid"):
+        if LINUX:
             which = (os.P_ALL, 0) if pid is None else (os.P_PID, pid)
             ended = os.waitid(*which, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is None:
@@ -157,7 +167,7 @@ def reap(pid: int) -> Used:
 
 
 def _used(usage: Any) -> Used:
-    unit = 1024 if _LINUX else 1024 * 1024  # getrusage(2): kilobytes, on macOS bytes
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, on macOS bytes
     return Used(round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / unit, 1))
 
 
@@ -165,12 +175,12 @@ def children(pid: int | None = None) -> list[int]:
     """The children of a process (of this one by default), zombies included."""
     own = os.getpid() if pid is None else pid
     try:
-        with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:
+        with open(f"{_PROC}/{own}/task/{own}/children", encoding="ascii") as file:
             found = [int(text) for text in file.read().split()]
     except OSError:
         return [child for child, its_parent in _parents() if its_parent == own]
     # The file names the children of one thread; a process with more threads is looked up in the table.
-    if len(_listdir(f"/proc/{own}/task")) > 1:
+    if len(_listdir(f"{_PROC}/{own}/task")) > 1:
         return [child for child, its_parent in _parents() if its_parent == own]
     return found
 
@@ -190,29 +200,97 @@ def descendants(roots: Iterable[int]) -> list[int]:
 
 
 def session_members(session: int) -> list[int]:
-    """The living processes of a session. Empty where they cannot be listed."""
+    """The living processes of a session; in the portable way, of the process group with its number."""
+    if not LINUX:
+        return [seen.pid for seen in table() if seen.group == session]
     members = []
-    for name in _listdir("/proc"):
-        if name.isdigit():
-            fields = _stat(int(name))
-            if fields is not None and fields[0] != "Z" and int(fields[3]) == session:
-                members.append(int(name))
+    for pid, fields in _all_stats():
+        if fields[0] != "Z" and int(fields[3]) == session:
+            members.append(pid)
     return members
+
+
+class Seen(NamedTuple):
+    """One process at one moment."""
+
+    pid: int
+    parent: int
+    group: int
+    #: KB of memory that are resident, shared ones included.
+    resident_kb: int
+    #: CPU seconds of it and of the children that it waited for; in the portable way of it alone.
+    cpu_s: float
+
+
+def table() -> list[Seen]:
+    """Every process of the machine that lives, in one pass."""
+    if LINUX:
+        return [
+            Seen(pid, int(fields[1]), int(fields[2]), int(fields[21]) * _PAGE_KB, _cpu_s(fields))
+            for pid, fields in _all_stats()
+            if fields[0] != "Z"
+        ]
+    found = []
+    for line in _ask_ps("-A", "-o", "pid=,ppid=,pgid=,rss=,time=").splitlines():
+        words = line.split()
+        if len(words) == 5:
+            pid, its_parent, group, resident_kb = map(int, words[:4])
+            found.append(Seen(pid, its_parent, group, resident_kb, _seconds(words[4])))
+    return found
+
+
+def proportional_kb(pid: int) -> int | None:
+    """KB of memory of a process, what it shares divided among those that share it; ``None`` where that is not told.
+
+    The kernel goes through its pages for that: about 7 ms a GB.
+    """
+    try:
+        with open(f"{_PROC}/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return None
+
+
+def strays(variable: str, known: Container[int]) -> list[tuple[int, str]]:
+    """Processes that have lost their parent, each with the variable's value in its environment; ``known`` ones are left out.
+
+    These are the children of this process, a subreaper, that live (``""`` without the variable). In the portable way: every
+    process that has the variable and whose parent does not have the same value.
+    """
+    if LINUX:
+        found = [pid for pid in children() if pid not in known and not is_zombie(pid)]
+        return [(pid, environment(pid).get(variable, "")) for pid in found]
+    values: dict[int, str] = {}
+    parents: dict[int, int] = {}
+    for line in _ask_ps("-A", "eww", "-o", "pid=,ppid=,stat=,command=").splitlines():
+        words = line.split()
+        value = next((word.partition("=")[2] for word in words[4:] if word.startswith(variable + "=")), "")
+        if value and not words[2].startswith("Z"):
+            values[int(words[0])], parents[int(words[0])] = value, int(words[1])
+    return [(pid, value) for pid, value in values.items() if pid not in known and values.get(parents[pid]) != value]
 
 
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and only waits to be reaped."""
     fields = _stat(pid)
+    if fields is None and not LINUX:
+        return _ask_ps("-o", "stat=", "-p", str(pid)).startswith("Z")
     return fields is not None and fields[0] == "Z"
 
 
 def environment(pid: int) -> dict[str, str]:
-    """The variables that a process of this user was started with; empty where they cannot be read."""
+    """The variables that a process of this user was started with; empty where they cannot be read.
+
+    In the portable way a value ends at its first blank.
+    """
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
+        with open(f"{_PROC}/{pid}/environ", "rb") as file:
             data = file.read()
     except OSError:
-        return {}
+        data = b"" if LINUX else os.fsencode(_ask_ps("eww", "-o", "command=", "-p", str(pid))).replace(b" ", b"\0")
     pairs = (entry.partition(b"=") for entry in data.split(b"\0") if b"=" in entry)
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
@@ -220,16 +298,16 @@ def environment(pid: int) -> dict[str, str]:
 def command_line(pid: int) -> list[str]:
     """The words that a process was started with; empty where they cannot be read."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
+        with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
             return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     except OSError:
-        return [] if _LINUX else _ask_ps("-o", "command=", "-p", str(pid)).split()
+        return [] if LINUX else _ask_ps("-o", "command=", "-p", str(pid)).split()
 
 
 def catches(pid: int, signum: int) -> bool | None:
     """Whether a process has a handler of its own for the signal; ``None`` where that cannot be told."""
     try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        with open(f"{_PROC}/{pid}/status", encoding="ascii", errors="replace") as file:
             for line in file:
                 if line.startswith("SigCgt:"):
                     return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
@@ -241,7 +319,7 @@ def catches(pid: int, signum: int) -> bool | None:
 def current_umask() -> int:
     """This process's file mode mask."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        with open(f"{_PROC}/self/status", encoding="ascii", errors="replace") as file:
             for line in file:
                 if line.startswith("Umask:"):
                     return int(line.split()[1], 8)
@@ -258,7 +336,7 @@ def variable_address(name: str, size: int) -> int:
 
     Only of a value of exactly ``size`` bytes.
     """
-    if not _LINUX:
+    if not LINUX:
         return 0
     try:
         import ctypes
@@ -330,7 +408,7 @@ def _pidfd(pid: int) -> Any:
 
 
 def _prctl(option: int, value: int) -> bool:
-    if not _LINUX:
+    if not LINUX:
         return False
     try:
         library = _c_library()
@@ -355,25 +433,42 @@ def _c_library() -> Any:
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on (proc_pid_stat(5), field 3); ``None`` if there is no such file."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        with open(f"{_PROC}/{pid}/stat", encoding="utf-8", errors="replace") as file:
             # The command's name comes first, in brackets, and may hold brackets itself.
             return file.read().rpartition(")")[2].split()
     except OSError:
         return None
 
 
+def _cpu_s(fields: list[str]) -> float:
+    """CPU seconds of a process and of the children that it waited for."""
+    return sum(map(int, fields[11:15])) / _TICKS_S
+
+
+def _all_stats() -> Iterator[tuple[int, list[str]]]:
+    """Every process with its `_stat`."""
+    for name in _listdir(_PROC):
+        if name.isdigit():
+            fields = _stat(int(name))
+            if fields is not None:
+                yield int(name), fields
+
+
 def _parents() -> list[tuple[int, int]]:
     """Every process with its parent."""
-    if _LINUX:
-        found = []
-        for name in _listdir("/proc"):
-            if name.isdigit():
-                fields = _stat(int(name))
-                if fields is not None:
-                    found.append((int(name), int(fields[1])))
-        return found
+    if LINUX:
+        return [(pid, int(fields[1])) for pid, fields in _all_stats()]
     lines = _ask_ps("-A", "-o", "pid=,ppid=").splitlines()
     return [(int(pid), int(ppid)) for pid, ppid in (line.split() for line in lines if line.strip())]
+
+
+def _seconds(time: str) -> float:
+    """The CPU time that ``ps`` prints: ``[days-][hours:]minutes:seconds``, on macOS with hundredths."""
+    days, dash, rest = time.rpartition("-")
+    seconds = 0.0
+    for part in rest.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds + (86400 * int(days) if dash else 0)
 
 
 def _ask_ps(*options: str) -> str:

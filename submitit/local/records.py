@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: coming to its end (``over`` is false until its processes are gone).
 PENDING, RUNNING = "PENDING", "RUNNING"
 COMPLETED, FAILED, CANCELLED, TIMEOUT, LOST = "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"
+OUT_OF_MEMORY = "OUT_OF_MEMORY"
 
 
 class Record(NamedTuple):
@@ -54,6 +55,11 @@ class Record(NamedTuple):
     recorded: list[int] = []  # noqa: RUF012 - never changed
     #: The GPUs that the newest attempt was given, as ``CUDA_VISIBLE_DEVICES`` names them.
     gpus: list[str] = []  # noqa: RUF012 - never changed
+    #: The most memory that the attempt's processes had at one time, in MB (1024²), and their CPU seconds; see `usage`.
+    peak_mb: float = 0.0
+    cpu_s: float = 0.0
+    #: What shows that the kernel has killed a task for memory.
+    memory_kill: str = ""
 
     def write(self) -> dict[str, Any]:
         """The record as a line of the journal; what has its default is left out."""
@@ -81,6 +87,8 @@ class Record(NamedTuple):
             info["GPUs"] = ",".join(self.gpus)
         if self.reason:
             info["Reason"] = self.reason
+        if self.memory_kill:
+            info["OutOfMemory"] = self.memory_kill
         if self.vanished:
             info["Vanished"] = "the job's folder is gone"
         for key, moment in (("Start", self.start), ("End", self.end)):
@@ -88,6 +96,9 @@ class Record(NamedTuple):
                 info[key] = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment))
         if self.start and self.end:
             info["Elapsed"] = f"{self.end - self.start:.3f}"
+            info["TotalCPU"] = f"{self.cpu_s:.3f}"
+        if self.peak_mb:
+            info["MaxRSS"] = f"{self.peak_mb * 1024:.0f}K"
         info["Restarts"] = str(self.attempt)
         return info
 

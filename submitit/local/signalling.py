@@ -61,8 +61,7 @@ def ask_to_save(pid: int, launch: Launch) -> bool:
 
 def orphans(tasks_of_jobs: Container[int]) -> list[tuple[int, str]]:
     """What tasks have started and this process has inherited, each with the token of its job (see `tasks.TOKEN`)."""
-    strays = [pid for pid in processes.children() if pid not in tasks_of_jobs and not processes.is_zombie(pid)]
-    return [(pid, processes.environment(pid).get(tasks.TOKEN, "")) for pid in strays]
+    return processes.strays(tasks.TOKEN, tasks_of_jobs)
 
 
 def is_controller(pid: int) -> bool:

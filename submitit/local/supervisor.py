@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import environment, processes, records, scheduler, signalling, tasks
+from submitit.local import environment, memory_kills, processes, records, scheduler, signalling, tasks, usage
 from submitit.local.jobs import Batch, StartedJob
 from submitit.local.leases import Lease, Leases
 from submitit.local.nurseries import Start
@@ -65,6 +65,8 @@ class Supervisor:
         self._undecided = False
         self._closing = False
         self._look_at = 0.0
+        self._measure_at = 0.0
+        self._memory_kills = memory_kills.MemoryKills(memory_kills.own_counter())
         #: Tasks whose nursery has died, and who are nobody's children where this process does not inherit them.
         self._strays: dict[int, StartedJob] = {}
         #: Tokens of jobs that are over, whose last processes may still have to be killed.
@@ -176,6 +178,7 @@ class Supervisor:
             self._undecided |= self._leases.look()
             self._look_for_cancels()
             self._look_for_results()
+            self._look_at_usage(now)
         if self._retry_at is not None and now >= self._retry_at:
             self._sweep(now)
         self._start_what_fits(now)
@@ -200,6 +203,9 @@ class Supervisor:
         if job is None:
             return
         rank = job.living.pop(pid)
+        job.usage.ended(cpu_s, max_rss_mb)
+        if not job.stopped and memory_kills.killed(job.exits[rank], shell=job.batch.launch.shell):
+            job.memory_kill = job.memory_kill or self._memory_kills.explain(pid, rank, job.began, job.usage)
         if job.stopped:
             # A shell may be gone before what it ran: that still has its time.
             job.living[-pid] = rank
@@ -339,6 +345,15 @@ class Supervisor:
                 job.recorded = sorted([*job.recorded, *new])
                 self._say(job.batch.root, self._record(job, records.RUNNING, over=False))
 
+    def _look_at_usage(self, now: float) -> None:
+        """What jobs use that have run for a while: those that are soon over cost nothing."""
+        running = [job for job in self._running.values() if now - job.began > usage.FIRST_LOOK_S]
+        self._memory_kills.look([pid for job in running for pid in job.living if pid > 0])
+        if running and now >= self._measure_at:
+            before = time.process_time()
+            usage.look({abs(pid): job.usage for job in running for pid in job.living})
+            self._measure_at = now + usage.REST * (time.process_time() - before)
+
     def _look_for_cancels(self) -> None:
         for root in self._roots.values():
             try:
@@ -376,7 +391,9 @@ class Supervisor:
             return records.CANCELLED
         if all(code == 0 for code in job.exits):
             return records.COMPLETED
-        return job.stopped if job.stopped in (records.TIMEOUT, records.LOST) else records.FAILED
+        if job.stopped in (records.TIMEOUT, records.LOST):
+            return job.stopped
+        return records.OUT_OF_MEMORY if job.memory_kill else records.FAILED
 
     def _requeue(self, job: StartedJob) -> None:
         root, launch = job.batch.root, job.batch.launch
@@ -407,6 +424,9 @@ class Supervisor:
             over and state != records.COMPLETED and not os.path.isdir(os.path.dirname(job.log)),
             list(job.recorded),
             gpus=list(job.gpus),
+            peak_mb=round(job.usage.peak_mb, 1),
+            cpu_s=round(job.usage.cpu_s, 3),
+            memory_kill=job.memory_kill,
         )
 
     # ---- what jobs leave behind

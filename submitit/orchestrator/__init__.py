@@ -21,6 +21,7 @@ if not TYPE_CHECKING:
             "sources",
             "state",
             "tracker",
+            "usage",
             "watcher",
         ),
     )

@@ -245,7 +245,7 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     state = JobState.read(ending.state)
     kind = _ERRORS.get(state, errors.UncompletedJobError)
     stderr, stdout = tail(paths.stderr), tail(paths.stdout)
-    if kind is errors.UncompletedJobError and _tells_of_memory(stderr):
+    if kind is errors.UncompletedJobError and (ending.info.get("OutOfMemory") or _tells_of_memory(stderr)):
         kind = errors.JobOutOfMemoryError
     if ending.info.get("Vanished"):
         kind = errors.JobVanishedError
@@ -281,6 +281,8 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
     elif node:
         lines.append(f"Task {task} ran on node {node}")
+    if ending.info.get("OutOfMemory"):
+        lines.append(f"Out of memory: {ending.info['OutOfMemory']}")
     if ending.info.get("Vanished"):
         lines.append("Nobody knows this job any more: look whether the folder and the id are right")
     known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]

@@ -17,6 +17,7 @@ import sys
 import time
 
 from submitit import log
+from submitit.orchestrator import usage
 from submitit.orchestrator.environment import JobEnvironment
 from submitit.records import NamedTuple
 from submitit.storage import events, outcome, payload, serialization
@@ -158,20 +159,17 @@ def _write(
 
 
 def _footer(env: JobEnvironment, start: float, *, success: bool) -> outcome.Footer:
-    import resource
-
     import submitit
 
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    unit = 1024 if sys.platform != "darwin" else 1024 * 1024  # getrusage(2): kilobytes, on macOS bytes
+    cpu_s, size_mb = usage.so_far()
     return outcome.Footer(
         host=env.hostname,
         pid=os.getpid(),
         attempt=env._attempt,
         start=start,
         end=time.time(),
-        cpu_s=round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
-        max_rss_mb=round(max(usage.ru_maxrss for usage in used) / unit, 1),
+        cpu_s=round(cpu_s, 3),
+        max_rss_mb=round(size_mb, 1),
         python=sys.version.split()[0],
         submitit=submitit.__version__,
         success=success,

@@ -47,9 +47,9 @@ class Footer(NamedTuple):
     #: Seconds since the epoch.
     start: float | None = None
     end: float | None = None
-    #: CPU seconds, user and system, of the process and the children that it waited for.
+    #: CPU seconds, user and system, of the process and what it has started.
     cpu_s: float | None = None
-    #: The largest resident size, in MB (1024²).
+    #: The largest resident size, in MB (1024²): of the largest process, or of all that lived when the function returned.
     max_rss_mb: float | None = None
     #: Version of the interpreter: "3.12.1".
     python: str | None = None

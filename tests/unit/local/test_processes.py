@@ -18,10 +18,8 @@ from submitit.local import processes
 def _ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time without /proc and without pidfd."""
     if request.param == "portable":
-        monkeypatch.setattr(processes, "_LINUX", False)
-        monkeypatch.setattr(processes, "_stat", lambda _pid: None)
-        monkeypatch.setattr(processes, "_listdir", lambda _path: [])
-        monkeypatch.delattr(os, "pidfd_open")
+        monkeypatch.setattr(processes, "LINUX", False)
+        monkeypatch.setattr(processes, "_PROC", "/dev/null/proc")
 
 
 @pytest.fixture
@@ -92,6 +90,7 @@ def test_descendants_are_found(start: Start) -> None:
         os.kill(grandchild, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("_ways")
 def test_a_zombie_is_not_alive(start: Start) -> None:
     process = start("")
     who = processes.identify(process.pid)
@@ -100,6 +99,70 @@ def test_a_zombie_is_not_alive(start: Start) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert processes.alive(who) is False
+
+
+_ENDED = """
+import os, signal, sys, time
+from submitit.local import processes
+assert processes.next_ended() is None
+pid = os.fork()
+if pid == 0:
+    child = os.fork()
+    if child == 0:
+        held = b"1" * (50 << 20)
+        while time.process_time() < 0.2:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "killed" else os._exit(3)
+while (ended := processes.next_ended(*([pid] * (sys.argv[2] == "named")))) is None:
+    time.sleep(0.01)
+assert ended[0] == pid
+if processes.LINUX:
+    assert processes.next_ended(pid) == ended
+used = processes.reap(pid)
+assert 0.19 <= used.cpu_s < 5, used
+assert 50 < used.max_rss_mb < 150, used
+assert processes.next_ended() is None
+assert processes.reap(pid) == (0, 0)
+print(ended[1])
+"""
+
+
+@pytest.mark.parametrize("ending, code", [("killed", "-9"), ("exit", "3")])
+@pytest.mark.parametrize("which", ["any", "named"])
+@pytest.mark.parametrize("variables", [{}, {processes.PORTABLE: "1"}], ids=["linux", "portable"])
+def test_an_end_tells_what_was_used(variables: dict[str, str], which: str, ending: str, code: str) -> None:
+    command = [sys.executable, "-c", _ENDED, ending, which]
+    printed = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+    assert printed.stdout.split() == [code], printed.stderr
+
+
+@pytest.mark.usefixtures("_ways")
+def test_a_table_has_everybody(start: Start) -> None:
+    process = start("import time; held = b'1' * (50 << 20); print(1, flush=True); time.sleep(600)")
+    assert process.stdout is not None
+    process.stdout.readline()
+    (seen,) = (seen for seen in processes.table() if seen.pid == process.pid)
+    assert (seen.parent, seen.group) == (os.getpid(), os.getpgrp())
+    assert 50 * 1024 < seen.resident_kb < 150 * 1024
+    assert 0 <= seen.cpu_s < 5
+
+
+@pytest.mark.parametrize(
+    "text, seconds", [("00:01:02", 62.0), ("1-02:03:04", 93784.0), ("0:07.25", 7.25), ("100:00.50", 6000.5)]
+)
+def test_times_of_ps(text: str, seconds: float) -> None:
+    assert processes._seconds(text) == seconds
+
+
+@pytest.mark.usefixtures("_ways")
+def test_members_of_a_session_are_found(start: Start) -> None:
+    process = start("import os, time; os.setsid(); pid = os.fork(); print(os.getpid(), flush=True); time.sleep(600)")
+    assert process.stdout is not None
+    members = sorted(int(process.stdout.readline()) for _ in range(2))
+    assert sorted(processes.session_members(process.pid)) == members
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_who_catches_a_signal(start: Start) -> None:
@@ -121,6 +184,7 @@ def test_what_cannot_be_read_is_unknown() -> None:
         processes.open_pidfd(nobody)
 
 
+@pytest.mark.usefixtures("_ways")
 def test_environment_and_command_line_are_those_of_the_start(start: Start) -> None:
     process = start("import time; print(1, flush=True); time.sleep(600)")
     assert process.stdout is not None

@@ -17,6 +17,17 @@ def test_a_record_survives_the_journal() -> None:
     assert Record.read(json.loads(json.dumps(record.write()))) == record
 
 
+def test_usage_is_told_as_slurm_does() -> None:
+    record = Record(
+        "7", "OUT_OF_MEMORY", True, start=10.0, end=12.0, peak_mb=1.5, cpu_s=1.25, memory_kill="what shows it"
+    )
+    assert Record.read(json.loads(json.dumps(record.write()))) == record
+    info = record.info()
+    assert (info["MaxRSS"], info["TotalCPU"], info["OutOfMemory"]) == ("1536K", "1.250", "what shows it")
+    never_started = Record("7", "CANCELLED", True, end=12.0).info()
+    assert not {"MaxRSS", "TotalCPU", "OutOfMemory"} & never_started.keys()
+
+
 def test_what_has_its_default_is_left_out() -> None:
     assert Record("7", "PENDING").write() == {"event": "state", "job": "7", "state": "PENDING"}
 
