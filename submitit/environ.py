@@ -54,6 +54,7 @@ _SUBMITIT_KEPT = frozenset(
         "SUBMITIT_TRUST_FOREIGN_PICKLES",
         "SUBMITIT_START_REQUEUED",
         "SUBMITIT_LOCAL_LEASES",
+        "SUBMITIT_PORTABLE",
     }
 )
 _RENDEZVOUS = frozenset(

@@ -123,19 +123,10 @@ def _detach() -> socket.socket:
         os.dup2(null, 0)
         os.close(null)
     os.set_inheritable(0, True)
-    own = connection.fileno()
-    os.closerange(3, own)
-    os.closerange(own + 1, _descriptor_limit())
+    processes.close_others(connection.fileno())
     os.chdir("/")  # a file system that the client worked on can be unmounted
     os.umask(processes.current_umask() | 0o002)
     return connection
-
-
-def _descriptor_limit() -> int:
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 1 << 20 if limit == resource.RLIM_INFINITY else min(limit, 1 << 20)
 
 
 class Controller:

@@ -331,6 +331,22 @@ def current_umask() -> int:
     return mask
 
 
+def close_others(kept: int) -> None:
+    """Close every descriptor of this process from 3 on, but one."""
+    if LINUX:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        os.closerange(3, kept)
+        os.closerange(kept + 1, 1 << 20 if limit == resource.RLIM_INFINITY else min(limit, 1 << 20))
+        return
+    # Without a system call for ranges, a million of calls would be needed where there is no limit.
+    for name in _listdir("/dev/fd"):
+        if int(name) > 2 and int(name) != kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
 def variable_address(name: str, size: int) -> int:
     """Where in memory the value of a variable lies that this process was started with; 0 if that cannot be told.
 

@@ -8,16 +8,15 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from submitit.local import processes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def available_cpus() -> int:
     """How many CPUs this process may use: its affinity mask, less where a control group limits it. At least 1."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        count = os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0)) if processes.LINUX else os.cpu_count() or 1
     limit = _cgroup_cpus()
     return max(1, count if limit is None else min(count, limit))
 

@@ -35,7 +35,8 @@ def replacing(path: StrPath, durable: bool = False) -> Iterator[BinaryIO]:
 
     Afterwards ``path`` holds all that was written, with a mode that follows the umask less write for others (and for
     a group that is not the user's own, so that the file stays trusted); a reader saw the former content until then.
-    ``file.name`` is the temporary's path. With ``durable``, content and name survive a crash of the machine.
+    ``file.name`` is the temporary's path. With ``durable``, content and name survive a crash of the machine (on macOS not
+    the loss of its power: its ``fsync`` leaves alone what the drive holds back).
 
     When the block or the writing raises, ``path`` is as it was and nothing is left beside it. An ``OSError`` names ``path``.
     """

@@ -158,7 +158,7 @@ def test_times_of_ps(text: str, seconds: float) -> None:
 
 @pytest.mark.usefixtures("_ways")
 def test_members_of_a_session_are_found(start: Start) -> None:
-    process = start("import os, time; os.setsid(); pid = os.fork(); print(os.getpid(), flush=True); time.sleep(600)")
+    process = start("import os, time; os.setsid(); os.fork(); os.write(1, b'%d\\n' % os.getpid()); time.sleep(600)")
     assert process.stdout is not None
     members = sorted(int(process.stdout.readline()) for _ in range(2))
     assert sorted(processes.session_members(process.pid)) == members

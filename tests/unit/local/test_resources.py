@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from submitit.local import resources
+from submitit.local import processes, resources
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_older_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_where_there_is_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(processes, "LINUX", False)
     monkeypatch.setattr(resources, "_cgroup_directories", lambda _name: [])
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert resources.available_cpus() == 1
