@@ -58,34 +58,30 @@ def test_the_portable_way(suites: dict[str, subprocess.Popen[str]], name: str) -
     assert " skipped" not in printed, printed
 
 
-def test_it_is_the_portable_way(tmp_path: Path) -> None:
-    """In the client, its controller, the process from which tasks are forked, and the tasks."""
-    program = """
-import sys
-import submitit
-from submitit.local import processes
-executor = submitit.LocalExecutor(sys.argv[1])
-def way():
-    from submitit.local import processes
-    return processes.LINUX, processes._PROC
-way.__module__ = "__main__"
-print(processes.LINUX, executor.submit(way).result(), submitit.local.connection.current().controller)
-sys.stdin.read()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "jobs")],
-        env={**os.environ, processes.PORTABLE: "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as client:
-        assert client.stdout is not None
-        *ways, controller = client.stdout.readline().split()
-        assert ways == ["False", "(False,", "'/dev/null/proc')"]
-        # No descriptor of a process, which would tell of the client's end, and no child but the nursery.
-        opened = [os.readlink(link) for link in Path(f"/proc/{controller}/fd").iterdir()]
-        assert not [what for what in opened if "pidfd" in what]
-        client.communicate()
+def test_it_is_the_portable_way(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the client, its controller, the tasks, and those of jobs that these submit; no descriptor is passed on."""
+    monkeypatch.setenv(processes.PORTABLE, "1")
+    client = clients.start(
+        """
+        from submitit.local import processes
+        def way():
+            from submitit.local import processes
+            return processes.LINUX or processes.PORTABLE not in os.environ
+        def inner(folder):
+            import submitit
+            return submitit.LocalExecutor(folder).submit(way).result()
+        inherited = os.open("inherited", os.O_CREAT)
+        os.set_inheritable(inherited, True)
+        say(processes.LINUX, executor.submit(way).result(), executor.submit(inner, os.path.abspath("inner")).result())
+        say(current().controller)
+        sys.stdin.read()
+        """
+    )
+    assert client.stdout is not None
+    assert client.stdout.readline() == "False False False\n"
+    controller = client.stdout.readline().strip()
+    opened = [os.readlink(link) for link in Path(f"/proc/{controller}/fd").iterdir()]
+    assert not [what for what in opened if "pidfd" in what or what.endswith("/inherited")]
 
 
 def test_tasks_end_when_their_starter_is_killed(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
