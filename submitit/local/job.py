@@ -79,8 +79,8 @@ class LocalJob(Job[R], Generic[R]):
     def get_info(self, mode: str = "force") -> dict[str, str]:
         """What is known of the job: ``JobID State NodeList``, and where known ``ExitCode`` (Slurm's ``code:signal`` of the
         worst task), ``TaskExitCodes`` (of each), ``Reason``, ``Start``, ``End``, ``Elapsed`` (seconds), ``Restarts``; how much
-        memory its processes had together at most (``MaxRSS``, in Slurm's way: ``"20480K"``), their CPU seconds (``TotalCPU``),
-        and ``OutOfMemory``: what shows that the kernel has killed a task for memory.
+        memory its processes had together at most (``MaxRSS``, in Slurm's way: ``"20480K"``), what was asked for (``ReqMem``),
+        their CPU seconds (``TotalCPU``), and ``OutOfMemory``: what shows that the kernel has killed a task for memory.
         """
         if self._by_process():
             return {"JobID": self.job_id, "State": self._state_by_process()}

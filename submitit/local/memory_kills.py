@@ -91,8 +91,8 @@ class MemoryKills:
         for counter in wanted:
             self._refresh(counter)
 
-    def explain(self, pid: int, rank: int, start: float, usage: Usage) -> str:
-        """For the user: what has killed a task that has just died, how large the job was and what can be done.
+    def explain(self, pid: int, rank: int, start: float, usage: Usage, asked_gb: float = 0.0) -> str:
+        """For the user: what has killed a task that has just died, how large the job was, what it had asked for, what can be done.
 
         Empty if no kill was counted since ``start`` (of `time.monotonic`) that would explain it.
         """
@@ -104,9 +104,10 @@ class MemoryKills:
         if not count or when < start or time.monotonic() - when > DYING_S:
             return ""
         self._unexplained[counter] = (count - 1, when)
+        asked = f"asked for {asked_gb:g} GB (mem_gb)" if asked_gb else "not asked for any (mem_gb)"
         return (
-            f"task {rank} was killed by the kernel for memory, in {counter}. The job had used {usage.peak_mb:.0f} MB. "
-            "Have it use less, or ask for what it needs with mem_gb, so that less runs beside it."
+            f"task {rank} was killed by the kernel for memory, in {counter}. The job had used {usage.peak_mb:.0f} MB, and had {asked}. "
+            "Have it use less, or ask for what it needs, so that less runs beside it."
         )
 
     def _refresh(self, counter: Counter) -> None:

@@ -60,6 +60,8 @@ class Record(NamedTuple):
     cpu_s: float = 0.0
     #: What shows that the kernel has killed a task for memory.
     memory_kill: str = ""
+    #: The memory that was asked for; 0 if none was.
+    mem_gb: float = 0.0
 
     def write(self) -> dict[str, Any]:
         """The record as a line of the journal; what has its default is left out."""
@@ -97,6 +99,8 @@ class Record(NamedTuple):
         if self.start and self.end:
             info["Elapsed"] = f"{self.end - self.start:.3f}"
             info["TotalCPU"] = f"{self.cpu_s:.3f}"
+        if self.mem_gb:
+            info["ReqMem"] = f"{self.mem_gb * 1024:.0f}M"
         if self.peak_mb:
             info["MaxRSS"] = f"{self.peak_mb * 1024:.0f}K"
         info["Restarts"] = str(self.attempt)

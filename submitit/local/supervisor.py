@@ -204,8 +204,9 @@ class Supervisor:
             return
         rank = job.living.pop(pid)
         job.usage.ended(cpu_s, max_rss_mb)
-        if not job.stopped and memory_kills.killed(job.exits[rank], shell=job.batch.launch.shell):
-            job.memory_kill = job.memory_kill or self._memory_kills.explain(pid, rank, job.began, job.usage)
+        launch = job.batch.launch
+        if not job.stopped and not job.memory_kill and memory_kills.killed(job.exits[rank], shell=launch.shell):
+            job.memory_kill = self._memory_kills.explain(pid, rank, job.began, job.usage, launch.mem_gb)
         if job.stopped:
             # A shell may be gone before what it ran: that still has its time.
             job.living[-pid] = rank
@@ -427,6 +428,7 @@ class Supervisor:
             peak_mb=round(job.usage.peak_mb, 1),
             cpu_s=round(job.usage.cpu_s, 3),
             memory_kill=job.memory_kill,
+            mem_gb=job.batch.launch.mem_gb,
         )
 
     # ---- what jobs leave behind

@@ -182,6 +182,7 @@ def test_a_job_killed_for_memory(group: Path, clients: Clients) -> None:
     output = clients.run(
         IN_THE_GROUP.format(group=str(group))
         + """
+executor.update_parameters(mem_gb=0.125)
 job = executor.submit(appetites.take, 400)
 error = job.exception()
 calls.wait_for(lambda: job.get_info().get("End"))
@@ -201,7 +202,8 @@ say(type(job.exception()).__name__, job.state)
         "was killed by SIGKILL(-9)",
         f"killed by the kernel for memory, in the control group {group}, which is limited to 200 MB",
         "The job had used 1",
-        "mem_gb",
+        "MB, and had asked for 0.125 GB (mem_gb)",
+        "ReqMem=128M",
     ):
         assert words in text
     assert by_hand == "UncompletedJobError FAILED", "nothing was counted for this one"

@@ -19,11 +19,20 @@ def test_a_record_survives_the_journal() -> None:
 
 def test_usage_is_told_as_slurm_does() -> None:
     record = Record(
-        "7", "OUT_OF_MEMORY", True, start=10.0, end=12.0, peak_mb=1.5, cpu_s=1.25, memory_kill="what shows it"
+        "7",
+        "OUT_OF_MEMORY",
+        True,
+        start=10.0,
+        end=12.0,
+        peak_mb=1.5,
+        cpu_s=1.25,
+        memory_kill="what shows it",
+        mem_gb=0.5,
     )
     assert Record.read(json.loads(json.dumps(record.write()))) == record
     info = record.info()
-    assert (info["MaxRSS"], info["TotalCPU"], info["OutOfMemory"]) == ("1536K", "1.250", "what shows it")
+    assert (info["MaxRSS"], info["ReqMem"], info["TotalCPU"]) == ("1536K", "512M", "1.250")
+    assert info["OutOfMemory"] == "what shows it"
     never_started = Record("7", "CANCELLED", True, end=12.0).info()
     assert not {"MaxRSS", "TotalCPU", "OutOfMemory"} & never_started.keys()
 
