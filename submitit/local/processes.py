@@ -301,7 +301,7 @@ def command_line(pid: int) -> list[str]:
         with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
             return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     except OSError:
-        return [] if LINUX else _ask_ps("-o", "command=", "-p", str(pid)).split()
+        return [] if LINUX else _ask_ps("-ww", "-o", "command=", "-p", str(pid)).split()
 
 
 def catches(pid: int, signum: int) -> bool | None:

@@ -24,6 +24,7 @@ SUITES = {
         "SIGKILL or killed_controller or client_and_controller or of_a_job_outlive or told_to_end or cancelling"
     ),
     "integration/local/test_lives.py": "(lives_on and cancel) or cancel_from_another",
+    "integration/local/test_nursery.py": "that_is_killed or loaded_once",
     "integration/local/test_usage.py": "of_a_child or together or see_them",
 }
 

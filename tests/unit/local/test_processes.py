@@ -186,12 +186,14 @@ def test_what_cannot_be_read_is_unknown() -> None:
 
 
 @pytest.mark.usefixtures("_ways")
-def test_environment_and_command_line_are_those_of_the_start(start: Start) -> None:
-    process = start("import time; print(1, flush=True); time.sleep(600)")
+def test_environment_and_command_line_are_those_of_the_start(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # by which `ps` cuts its lines, if it is not told otherwise
+    process = start("import time; print(1, flush=True); time.sleep(600)" + " " * 100 + "# the end")
     assert process.stdout is not None
     process.stdout.readline()
     assert processes.environment(process.pid)["PATH"] == os.environ["PATH"]
     assert processes.command_line(process.pid)[1] == "-c"
+    assert processes.command_line(process.pid)[-1].endswith("end")
 
 
 @pytest.mark.usefixtures("_ways")
