@@ -162,12 +162,12 @@ class World:
         """Be the task: run its submission, and end as an interpreter ends. Never returns."""
         code = 1
         try:
-            self._enter(order)
             code = _call(order.launch.folder)
         finally:
             _leave(code)
 
-    def _enter(self, order: Order) -> None:
+    def enter(self, order: Order) -> None:
+        """Have what a fresh interpreter has in the directory of the task, and let others know which it is."""
         launch = order.launch
         for name in order.without:
             del os.environ[name]

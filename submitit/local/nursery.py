@@ -116,7 +116,7 @@ class Nursery:
 
     def _child(self, *others: int) -> tasks.Child:
         own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
-        return tasks.Child(self._world.run, (*own, *others))
+        return tasks.Child(self._world, (*own, *others))
 
     # ---- what the controller says
 
@@ -144,40 +144,47 @@ class Nursery:
         launch = self._launch
         assert launch is not None
         gate = self._gates.popleft()
-        pids: list[tuple[int, str]] = []
+        begun: list[tuple[tasks.Child, list[int]]] = []
         problem = ""
         try:
             for rank in range(launch.tasks):
-                env = tasks.environment(
-                    launch, message["job"], message["attempt"], message["reference"], rank, message["gpus"]
-                )
-                env.update(message["env"])
-                pid = self._start_task(launch, env, rank, gate)
-                self._living.add(pid)
-                pids.append((pid, processes.start_time(pid)))
+                others = [gate, *(number for child, logs in begun for number in (child.fileno(), *logs))]
+                begun.append(self._new_task(JobPaths(launch.folder, message["job"], rank), launch, others))
         except OSError as error:
             problem = str(error)
-        finally:
-            os.close(gate)
+        pids = [(child.pid, child.started) for child, _ in begun]
+        # What is left to do is done while this is being written down: the gate keeps them from beginning before.
         self._say({"started": message["key"], "pids": pids, "problem": problem})
+        for rank, (child, logs) in enumerate(begun):
+            env = tasks.environment(
+                launch, message["job"], message["attempt"], message["reference"], rank, message["gpus"]
+            )
+            env.update(message["env"])
+            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS})
+            child.begin(order, logs[0], logs[-1], gate)
+            for descriptor in logs:
+                os.close(descriptor)
+        os.close(gate)
 
-    def _start_task(self, launch: Launch, env: dict[str, str], rank: int, gate: int) -> int:
-        """Start a task. Raises ``OSError`` if its logs cannot be opened or the machine has no room for a process."""
-        paths = JobPaths(launch.folder, env[tasks.JOB_ID], rank)
+    def _new_task(self, paths: JobPaths, launch: Launch, others: list[int]) -> tuple[tasks.Child, list[int]]:
+        """A process for a task, which has none of ``others``, and its logs.
+
+        Raises ``OSError`` if they cannot be opened or the machine has no room for a process.
+        """
         logs = [_open_log(paths.locate("stdout"))]
         try:
             if not launch.stderr_to_stdout:
                 logs.append(_open_log(paths.locate("stderr")))
             for complaint in self._complaints:
                 os.write(logs[-1], complaint.encode("utf-8", "backslashreplace"))
-            child = self._spare or self._child(gate, *logs)
-            self._spare = None
-            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS})
-            child.begin(order, logs[0], logs[-1], gate)
-        finally:
+            child = self._spare or self._child(*others, *logs)
+        except BaseException:
             for descriptor in logs:
                 os.close(descriptor)
-        return child.pid
+            raise
+        self._spare = None
+        self._living.add(child.pid)
+        return child, logs
 
     # ---- what it is told
 

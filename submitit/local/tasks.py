@@ -24,9 +24,20 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from submitit.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Protocol
 
     from submitit.local.protocol import Launch
+
+    class World(Protocol):
+        """What a forked process does to be a task: see `forked`."""
+
+        def enter(self, order: Order) -> None:
+            """Have what the task has, and what others know it by."""
+
+        def run(self, order: Order) -> NoReturn:
+            """Be the task, to its end."""
+
 
 #: The variables that a task is told what it is by.
 JOB_ID = "SUBMITIT_LOCAL_JOB_ID"
@@ -132,8 +143,8 @@ class Order(NamedTuple):
 class Child:
     """A process forked to become a task, as its parent sees it. It may be made before it is known which task that is."""
 
-    def __init__(self, run: Callable[[Order], NoReturn], others: Iterable[int]) -> None:
-        """``run`` is what the child does with an order that is not ``fresh``; ``others`` are descriptors it must not have.
+    def __init__(self, world: World, others: Iterable[int]) -> None:
+        """``world`` is what the child does with an order that is not ``fresh``; ``others`` are descriptors it must not have.
 
         Raises ``OSError`` if the machine has no room for a process. Only for a process with a single thread.
         """
@@ -144,7 +155,7 @@ class Child:
             try:
                 self.pid = os.fork()
                 if self.pid == 0:
-                    _become(end, [self._line.fileno(), *others], run)
+                    _become(end, [self._line.fileno(), *others], world)
             finally:
                 _signal.pthread_sigmask(signal.SIG_SETMASK, before)
         except BaseException:
@@ -152,6 +163,11 @@ class Child:
             raise
         finally:
             end.close()
+        self.started = processes.start_time(self.pid)
+
+    def fileno(self) -> int:
+        """The parent's end of the line to the child."""
+        return self._line.fileno()
 
     def begin(self, order: Order, stdout: int, stderr: int, gate: int) -> None:
         """Have it become this task, as soon as it has passed the gate."""
@@ -166,7 +182,7 @@ class Child:
         self._line.close()
 
 
-def _become(line: socket.socket, others: Iterable[int], run: Callable[[Order], NoReturn]) -> NoReturn:
+def _become(line: socket.socket, others: Iterable[int], world: World) -> NoReturn:
     """The child's side: never returns, never raises. What goes wrong is said in the task's stderr; it exits with 126 or 127."""
     code = NOT_RUNNABLE
     try:
@@ -187,15 +203,18 @@ def _become(line: socket.socket, others: Iterable[int], run: Callable[[Order], N
             os.dup2(descriptor, number)
         for descriptor in (null, stdout, stderr):
             os.close(descriptor)
-        if os.read(gate, 1) != b".":
-            os._exit(NOT_RUNNABLE)
-        os.close(gate)
-        _signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
+        # Everything but to begin, while it is still being written down that the task exists.
         os.umask(order.launch.umask)
         processes.set_limits(order.launch.limits)
         os.chdir(order.launch.cwd)
         if not order.fresh:
-            run(order)
+            world.enter(order)
+        if os.read(gate, 1) != b".":
+            os._exit(NOT_RUNNABLE)
+        os.close(gate)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
+        if not order.fresh:
+            world.run(order)
         code = _execute(order.launch, order.env)
     except BaseException as error:  # noqa: BLE001 - a child must not run on in its parent's code
         os.write(2, f"submitit: the task could not be started: {error}\n".encode("utf-8", "backslashreplace"))
