@@ -308,6 +308,26 @@ def test_nothing_of_a_job_lives_on(executor: submitit.LocalExecutor, tmp_path: P
     calls.wait_for(lambda: job.get_info().get("End"))
 
 
+def _leave_children(path: str) -> list[int]:
+    executed = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    forked = os.fork()
+    if forked == 0:
+        os.setsid()
+        Path(path).write_text("there")
+        while True:
+            signal.pause()
+    calls.wait_for_file(path)
+    return [executed.pid, forked]
+
+
+def test_nor_what_has_a_session_of_its_own_when_the_function_returns(
+    executor: submitit.LocalExecutor, tmp_path: Path
+) -> None:
+    """One that shows the variables of its job, and one that shows those that its nursery was started with."""
+    left = executor.submit(_leave_children, str(tmp_path / "there")).result()
+    calls.wait_for(lambda: not any(map(start_time, left)))
+
+
 def test_a_job_leaves_at_most_six_files(executor: submitit.LocalExecutor) -> None:
     before = {path for path in executor.folder.rglob("*") if path.is_file()} if executor.folder.exists() else set()
     executor.submit(calls.add, 1, 2).result()
