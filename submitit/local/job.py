@@ -25,6 +25,7 @@ R = TypeVar("R", covariant=True)
 
 #: How long a job may be unknown before it counts as lost.
 _UNKNOWN_S = 10.0
+_UNKNOWN = "No journal has this job: look whether the folder and the id are right"
 
 
 class _WatcherOfRoot:
@@ -156,7 +157,7 @@ class LocalJob(Job[R], Generic[R]):
         if self._recorded():
             return Ending("", {}, {})
         state = self._state_by_process() if self._by_process() else self.state
-        return Ending(state, {}, {"Vanished": "no journal has the job"} if state == "UNKNOWN" else {})
+        return Ending(state, {}, {"Vanished": _UNKNOWN} if state == "UNKNOWN" else {})
 
     def _payload_reference(self) -> tuple[str, int] | None:
         if self._payload is None:

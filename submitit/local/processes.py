@@ -114,6 +114,16 @@ def open_pidfd(pid: int) -> int | None:
     return descriptor
 
 
+def open_end(who: Identity) -> int | None:
+    """`open_pidfd` of that very process, never of one that got its number later: that one is gone."""
+    descriptor = open_pidfd(who.pid)
+    # The descriptor holds on to the process, so this look decides.
+    if descriptor is not None and not alive(who):
+        os.close(descriptor)
+        raise ProcessLookupError(who.pid)
+    return descriptor
+
+
 def become_subreaper() -> bool:
     """Have orphans among this process's descendants handed to it instead of to init. ``False`` where that does not exist."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from submitit.storage import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from submitit.storage.events import Marker
 
@@ -31,10 +34,25 @@ class Source:
         #: The ids of jobs with something new, in the order in which it was seen. Only ever grows.
         self.news: list[str] = []
         self._refreshing = threading.Lock()
+        self._process = os.getpid()
 
     def fileno(self) -> int | None:
         """A descriptor that becomes readable when there is news; ``None`` where one has to look."""
         return None
+
+    def look_within(self) -> float:
+        """Seconds after which to look again at the latest, whatever else the waiter and the descriptor say."""
+        return math.inf
+
+    @contextlib.contextmanager
+    def attended(self) -> Iterator[None]:
+        """While somebody waits; threads may do so at the same time. What only a waiter needs is held no longer."""
+        yield
+
+    def forked(self) -> None:
+        """This process is a copy of the one that has used the source: what its threads were at is nobody's business here."""
+        self._refreshing = threading.Lock()
+        self._process = os.getpid()
 
     def poll(self) -> Iterable[str]:
         """The ids of jobs with news since the last call. Cheap, and asks no scheduler."""
@@ -42,6 +60,8 @@ class Source:
 
     def refresh(self) -> None:
         """Bring ``news`` up to date. A call while another thread does it returns at once."""
+        if self._process != os.getpid():
+            self.forked()
         if not self._refreshing.acquire(blocking=False):
             return
         try:

@@ -8,6 +8,7 @@ There is no thread: whoever waits does the looking. Everything a thread learns i
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -137,17 +138,20 @@ class Waiter:
             source = job._source()
             if source is None:
                 self._plain.append(job)
-                continue
-            self._by_source.setdefault(source, {}).setdefault(job.job_id, []).append(job)
-            self._fresh.append(job)
+            else:
+                self._listen(job, source)
         for source, grouped in self._by_source.items():
-            self._place[source] = len(source.news)
             if not source.answers_itself:
                 questions(next(iter(grouped.values()))[0].watcher).begin()
         now = time.monotonic()
         self._began = self._quiet_since = now
         self._sweep_at = now + SWEEP_S
         self._look_at, self._look_pause = now, FIRST_LOOK_S
+
+    def _listen(self, job: Waitable, source: Source) -> None:
+        self._by_source.setdefault(source, {}).setdefault(job.job_id, []).append(job)
+        self._place.setdefault(source, len(source.news))
+        self._fresh.append(job)
 
     @property
     def pending(self) -> int:
@@ -160,6 +164,11 @@ class Waiter:
         Empty after ``timeout`` seconds (``None``: never), or when all were handed out.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        with contextlib.ExitStack() as sources:
+            return self._await_ends(deadline, sources)
+
+    def _await_ends(self, deadline: float | None, sources: contextlib.ExitStack) -> list[Waitable]:
+        attended: set[Source] = set()
         while True:
             over = self._collect()
             if over:
@@ -167,6 +176,9 @@ class Waiter:
                 return over
             if not self.pending:
                 return []
+            for source in self._by_source.keys() - attended:
+                attended.add(source)
+                sources.enter_context(source.attended())
             pause = min(_SLOWEST_S, max(_QUICKEST_S, (time.monotonic() - self._quiet_since) / 25))
             if self._suspects:
                 watchers = {id(job.watcher): job.watcher for job in self._suspects.values()}.values()
@@ -229,10 +241,18 @@ class Waiter:
         if not self._plain or now < self._look_at:
             return []
         self._look_pause = min(self._look_pause * 1.25, RAREST_LOOK_S)
-        over = [job for job in self._plain if job.done()]
-        self._over.update(id(job) for job in over)
-        if over:
-            self._plain = [job for job in self._plain if id(job) not in self._over]
+        over, plain = [], []
+        for job in self._plain:
+            source = job._source()
+            if source is not None:  # it was looked for before its scheduler had written it down
+                self._listen(job, source)
+            elif job.done():
+                over.append(job)
+            else:
+                plain.append(job)
+        if len(plain) < len(self._plain):
+            self._plain = plain
+            self._over.update(id(job) for job in over)
             self._look_pause = FIRST_LOOK_S
         self._look_at = time.monotonic() + self._look_pause
         return over
@@ -291,6 +311,7 @@ class Waiter:
 
     def _sleep(self, seconds: float) -> None:
         descriptors = [number for source in self._by_source if (number := source.fileno()) is not None]
+        seconds = min([seconds, *(source.look_within() for source in self._by_source)])
         if self._plain:
             seconds = min(seconds, max(0.0, self._look_at - time.monotonic()) or _QUICKEST_S)
         if not descriptors:
@@ -298,9 +319,10 @@ class Waiter:
             return
         import select
 
-        try:
-            select.select(descriptors, [], [], seconds)
-        except (OSError, ValueError):
+        poll = select.poll()  # unlike `select`, it takes descriptors of any number
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        if any(event & select.POLLNVAL for _, event in poll.poll(seconds * 1000)):
             time.sleep(seconds)  # closed meanwhile, by another thread or because its controller ended
 
 
