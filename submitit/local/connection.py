@@ -106,8 +106,8 @@ class Connection(Source):
         #: How to submit each job that is not over again.
         self._open: dict[Key, tuple[_Submission, str | None, int]] = {}
         self._known: dict[str, Key] = {}
-        #: Jobs that were lost with a controller, with their roots, until the next has written them down.
-        self._lost: list[tuple[str, dict[str, Any]]] = []
+        #: Jobs that were lost with a controller, until another has said that it has written them down.
+        self._lost: dict[Key, dict[str, Any]] = {}
         #: Ids of jobs with something new, until they are handed out.
         self._fresh: list[str] = []
         #: Controllers that died since the last one that told something.
@@ -130,6 +130,7 @@ class Connection(Source):
             for job_id, reference in jobs:
                 key = (root, job_id)
                 self._records.pop(key, None)  # of a folder that was removed: its ids begin again
+                self._lost.pop(key, None)
                 self._open[key] = (submission, reference, 0)
                 self._known[job_id] = key
             line.add_submission(submission, [(job_id, reference, 0) for job_id, reference in jobs])
@@ -231,7 +232,9 @@ class Connection(Source):
             for text in data[:whole].splitlines():
                 message = protocol.decode(text)
                 if message is not None and message["seq"] > line.seen:
-                    self._learn(message["root"], Record.read(message["record"]))
+                    record = Record.read(message["record"])
+                    self._learn(message["root"], record)
+                    self._lost.pop((message["root"], record.job), None)
                     line.seen = message["seq"]
                     self._deaths = 0
             line.socket.recv(whole)
@@ -261,6 +264,8 @@ class Connection(Source):
             return
         self._settle(line)
         if self._deaths >= HOPELESS or now >= self._give_up_at:
+            if not self._open:
+                self._lost.clear()  # it has been tried once more: others see it when this process is gone
             for key in list(self._open):
                 self._lose(key, line.ended)
         if not self._open and not self._lost:
@@ -284,7 +289,8 @@ class Connection(Source):
         make_directory(directory)
         line = _Line(name, os.path.join(directory, "log"))
         for its_root in dict.fromkeys(root for root, _ in self._lost):
-            line.add({"op": "lost", "root": its_root, "jobs": [text for root, text in self._lost if root == its_root]})
+            lost = [text for (root, _), text in self._lost.items() if root == its_root]
+            line.add({"op": "lost", "root": its_root, "jobs": lost})
         again: dict[_Submission, list[tuple[str, str | None, int]]] = {}
         for (_, job_id), (submission, reference, attempt) in self._open.items():
             again.setdefault(submission, []).append((job_id, reference, attempt))
@@ -293,7 +299,6 @@ class Connection(Source):
         line.pid, ours = controller.launch(name, line.log)
         line.socket = _Socket(fileno=ours.detach())
         old, self._line = self._line, line
-        self._lost.clear()
         if old is not None:
             old.socket.close()
         self._flush()
@@ -321,7 +326,7 @@ class Connection(Source):
         state = records.CANCELLED if known.state == records.CANCELLED else records.LOST
         now = time.time()
         ended = known._replace(state=state, over=True, time=now, end=now, reason=known.reason or reason)
-        self._lost.append((key[0], ended.write()))
+        self._lost[key] = ended.write()
         self._learn(key[0], ended)
 
     def leave(self) -> None:

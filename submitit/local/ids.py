@@ -100,6 +100,9 @@ def _next_id(directory: str) -> Iterator[tuple[int, _Counter]]:
         text = os.pread(descriptor, _WIDTH, 0).decode("ascii", "replace").strip()
         yield max(1, int(text) if text.isdecimal() else 1), _Counter(descriptor)
     finally:
+        # A process that was forked meanwhile has the descriptor too, and with it the lock.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

@@ -90,6 +90,14 @@ class StartedJob:
         #: A warning that would come before the job has begun comes half way.
         self.warn_at = now + max(launch.timeout_s - launch.signal_delay_s, launch.timeout_s / 2)
 
+    def lacks_room(self) -> bool:
+        """Whether the disk that its results were to be written to is full."""
+        try:
+            room = os.statvfs(os.path.dirname(self.log))
+        except OSError:
+            return False
+        return room.f_bavail == 0 or (room.f_favail == 0 and room.f_files > 0)
+
     @property
     def leased(self) -> tuple[str, ...]:
         """The GPUs that nobody else may have meanwhile."""

@@ -204,17 +204,24 @@ class Nurseries:
         return nursery
 
     def ended(self, pid: int, code: int) -> None:
-        """Take note of a nursery's exit code, about to be reaped. Any other process is none of this one's business."""
+        """A child of this process has ended and is about to be reaped: a nursery, what one has left, or an orphan of a task."""
         if any(nursery.pid == pid for nursery in self._nurseries.values()):
             self._codes[pid] = code
+        home = self._home.get(pid)
+        # A task is nobody's child but its nursery's while that lives. The end of the line may be late: a task that was just being
+        # forked had it too.
+        while home is not None and self._home.get(pid) is home:
+            if not self._receive(home):
+                self._died(home)
 
     # ---- what they report
 
-    def _receive(self, nursery: _Nursery) -> None:
+    def _receive(self, nursery: _Nursery) -> bool:
+        """Take in what it has said; whether there was anything."""
         messages = nursery.receive()
         if messages is None:
             self._died(nursery)
-            return
+            return True
         for message in messages:
             if "left" in message:
                 self.listener.left(message["left"], message["cpu_s"], message["max_rss_mb"])
@@ -236,6 +243,7 @@ class Nurseries:
                 nursery.ready = True
                 self._deaths = 0
                 nursery.send()
+        return bool(messages)
 
     def _died(self, nursery: _Nursery) -> None:
         """Its tasks are lost. What it had not begun is started by another."""
@@ -253,6 +261,7 @@ class Nurseries:
                 self.listener.started(start.key, [], reason + loaded)
                 continue
             try:
+                start.gate.renew()
                 self.start(start)
             except OSError as error:
                 self.listener.started(start.key, [], f"{reason}, and another cannot be started: {error}")

@@ -92,7 +92,7 @@ class Record(NamedTuple):
         if self.memory_kill:
             info["OutOfMemory"] = self.memory_kill
         if self.vanished:
-            info["Vanished"] = "the job's folder is gone"
+            info["Vanished"] = "The job's folder was deleted while it ran"
         for key, moment in (("Start", self.start), ("End", self.end)):
             if moment:
                 info[key] = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from submitit.local import processes, records
@@ -23,6 +24,9 @@ class Root:
         self.directory = str(layout.state / "local" / controller)
         self.cancels = os.path.join(self.directory, "cancel")
         self._journal = Journal(layout.journals / f"{controller}.jsonl")
+        #: Lines that are still to be written: one, or more where that is not possible.
+        self._unwritten: deque[dict[str, Any]] = deque()
+        self._complained = False
         make_directory(self.cancels)
         me = processes.identify(os.getpid())
         self._header = records.Header(controller, self.directory, me, client).write()
@@ -30,12 +34,27 @@ class Root:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append to the journal. That a folder is gone, or its disk full, is no reason to stop the others' jobs."""
+        self._unwritten.append(line)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Write what could not be written before, as far as that is possible now."""
         try:
-            if not os.path.exists(self._journal.path):  # somebody has cleaned up, under living jobs
-                self._journal.append(self._header)
-            self._journal.append(line)
+            if self._unwritten and not os.path.exists(self._journal.path):  # somebody has cleaned up, under living jobs
+                self._journal.append({**self._header, "time": round(time.time(), 3)})
+            while self._unwritten:
+                self._journal.append(self._unwritten[0])
+                self._unwritten.popleft()
+                self._complained = False
         except OSError as error:
-            print(f"cannot write the journal below {self.path}: {error}", file=sys.stderr, flush=True)
+            if not self._complained:
+                self._complained = True
+                print(f"cannot write the journal below {self.path}: {error}", file=sys.stderr, flush=True)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something that could not be written."""
+        return bool(self._unwritten)
 
     def requeue_file(self, job_id: str) -> str:
         return os.path.join(self.directory, f"requeue-{job_id}")

@@ -156,7 +156,7 @@ class Supervisor:
         if self._undecided and self._queue and not self._closing:
             return 0.0
         moments: list[float] = []
-        if self._queue or self._running or self._leases.lingering:
+        if self._queue or self._running or self._leases.lingering or self._behind:
             moments.append(self._look_at)
         if self._retry_at is not None:
             moments.append(self._retry_at)
@@ -177,8 +177,10 @@ class Supervisor:
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
         self._start_what_fits(now)  # before what takes longer, and again after it
-        if (self._queue or self._running or self._leases.lingering) and now >= self._look_at:
+        if (self._queue or self._running or self._leases.lingering or self._behind) and now >= self._look_at:
             self._look_at = now + LOOK_S
+            for root in self._roots.values():
+                root.catch_up()
             self._undecided |= self._leases.look()
             self._look_for_cancels()
             self._look_for_results()
@@ -411,7 +413,10 @@ class Supervisor:
         if job.requeued and job.stopped != records.CANCELLED and not self._closing:
             self._requeue(job)
         else:
-            self._say(batch.root, self._record(job, self._final_state(job), over=True))
+            state = self._final_state(job)
+            if state == records.FAILED and not job.reason and job.lacks_room():
+                job.reason = "no space is left on the disk of the job's folder"
+            self._say(batch.root, self._record(job, state, over=True))
         self._remains.add(job.token)
         self._retry_at = time.monotonic()
 
@@ -490,6 +495,10 @@ class Supervisor:
         return bool(left)
 
     # ----
+
+    @property
+    def _behind(self) -> bool:
+        return any(root.behind for root in self._roots.values())
 
     def _root(self, path: str) -> Root:
         root = self._roots.get(path)

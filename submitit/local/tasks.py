@@ -118,6 +118,12 @@ class Gate:
         #: The end that tasks have.
         self.exit, self._entry = os.pipe()
 
+    def renew(self) -> None:
+        """Send away whoever waits: others will be started in their place."""
+        fresh = os.pipe()
+        self.close()
+        self.exit, self._entry = fresh
+
     def open(self, count: int) -> None:
         """Let ``count`` tasks begin."""
         os.write(self._entry, b"." * count)
@@ -150,12 +156,13 @@ class Child:
         """
         self._line, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            own = os.getpid()
             # What is sent to the child before it has settled waits for that.
             before = _signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
             try:
                 self.pid = os.fork()
                 if self.pid == 0:
-                    _become(end, [self._line.fileno(), *others], world)
+                    _become(own, end, [self._line.fileno(), *others], world)
             finally:
                 _signal.pthread_sigmask(signal.SIG_SETMASK, before)
         except BaseException:
@@ -182,11 +189,10 @@ class Child:
         self._line.close()
 
 
-def _become(line: socket.socket, others: Iterable[int], world: World) -> NoReturn:
+def _become(parent: int, line: socket.socket, others: Iterable[int], world: World) -> NoReturn:
     """The child's side: never returns, never raises. What goes wrong is said in the task's stderr; it exits with 126 or 127."""
     code = NOT_RUNNABLE
     try:
-        parent = os.getppid()
         os.setsid()
         _reset_signals()
         processes.die_with_parent()

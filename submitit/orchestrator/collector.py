@@ -283,8 +283,10 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(f"Task {task} ran on node {node}")
     if ending.info.get("OutOfMemory"):
         lines.append(f"Out of memory: {ending.info['OutOfMemory']}")
-    if ending.info.get("Vanished"):
-        lines.append("Nobody knows this job any more: look whether the folder and the id are right")
+    vanished = ending.info.get("Vanished")
+    if vanished:
+        unknown = "Nobody knows this job any more: look whether the folder and the id are right"
+        lines.append(unknown if vanished == "yes" else vanished)
     known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]
     if known:
         lines.append("The scheduler says: " + ", ".join(known))

@@ -55,7 +55,7 @@ def replacing(path: StrPath, durable: bool = False) -> Iterator[BinaryIO]:
             os.unlink(file.name)
         if isinstance(error, OSError) and error.filename in {None, file.name}:
             error.filename = target
-            error.filename2 = None
+            del error.filename2
         raise
     if durable:
         sync_directory(os.path.dirname(target))

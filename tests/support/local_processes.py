@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
+#: A session's leader gets the first terminal that it opens.
+_ON_TERMINAL = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR))\n"
+
 
 class Clients:
     """Starts programs that submit local jobs, each in a process and a session of its own."""
@@ -53,6 +57,24 @@ class Clients:
         self._started.append(client)
         return client
 
+    def start_on_terminal(self, program: str) -> Terminal:
+        """The same on a terminal of its own, whose foreground it is; its stdout is a pipe nevertheless."""
+        ours, theirs = pty.openpty()
+        self._started.append(
+            subprocess.Popen(
+                [sys.executable, "-u", "-c", _ON_TERMINAL + _PREAMBLE + textwrap.dedent(program)],
+                cwd=self.directory,
+                env={**os.environ, _MARK: self.mark, "PYTHONPATH": os.pathsep.join(import_path())},
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=theirs,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        os.close(theirs)
+        return Terminal(self._started[-1], ours)
+
     def run(self, program: str) -> str:
         """Run a program to its end and return what it printed; it has to succeed."""
         client = self.start(program)
@@ -73,8 +95,23 @@ class Clients:
             client.kill()
             client.wait()
             for pipe in (client.stdin, client.stdout):
-                assert pipe is not None
-                pipe.close()
+                if pipe is not None:
+                    pipe.close()
+
+
+class Terminal:
+    """The screen and the keyboard of a program."""
+
+    def __init__(self, program: subprocess.Popen[str], end: int) -> None:
+        self.program = program
+        self._end = end
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._end, keys)
+
+    def close(self) -> None:
+        """Who works on it is hung up on."""
+        os.close(self._end)
 
 
 def put(path: Path, text: str) -> None:

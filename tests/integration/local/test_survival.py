@@ -14,6 +14,7 @@ from submitit.local import connection
 from submitit.local.processes import catches, start_time
 from support import calls
 from support.local_processes import Clients, put
+from support.reliability import Fault
 
 RUNNING_AND_QUEUED = """
     executor.update_parameters(max_cpus=1)
@@ -42,6 +43,49 @@ def test_jobs_outlive_their_client(clients: Clients, how: str) -> None:
     put(clients.directory / "go", "went on")
     assert [job.result() for job in jobs] == ["went on"] * 3
     assert [job.state for job in jobs] == ["COMPLETED"] * 3
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGHUP"])
+def test_jobs_outlive_the_terminal_of_their_client(clients: Clients, fault: Fault, how: str) -> None:
+    """The program is its foreground, and dies of it."""
+    terminal = clients.start_on_terminal(RUNNING_AND_QUEUED + "    time.sleep(600)")
+    jobs = [clients.job(job_id) for job_id in _ids(terminal.program)]
+    if how == "Ctrl-C":
+        terminal.press(b"\x03")
+        terminal.program.wait(timeout=60)
+    terminal.close()
+    assert terminal.program.wait(timeout=60) == -(signal.SIGINT if how == "Ctrl-C" else signal.SIGHUP)
+    calls.wait_for(lambda: [job.state for job in jobs] == ["RUNNING", "PENDING", "PENDING"])
+    put(clients.directory / "go", "went on")
+    assert [job.result() for job in jobs] == ["went on"] * 3
+    what = "Ctrl-C in its client's terminal" if how == "Ctrl-C" else "its client's terminal is closed"
+    fault.seen(what, "its result, from any process", backend="local", timed=False)
+
+
+def test_jobs_outlive_a_client_whose_workers_live_on(clients: Clients, fault: Fault) -> None:
+    """What the client has forked is not the client: its controller goes on without it, and ends with the last job."""
+    client = clients.start(
+        RUNNING_AND_QUEUED
+        + """
+    if os.fork() == 0:
+        os.setsid()
+        calls.wait_for(Path("leave").exists)
+        os._exit(0)
+    say(current().controller)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    )
+    jobs = [clients.job(job_id) for job_id in _ids(client)]
+    assert client.stdout is not None
+    controller = int(client.stdout.readline())
+    assert client.wait(timeout=60) == -signal.SIGKILL
+    calls.wait_for(lambda: [job.state for job in jobs] == ["RUNNING", "PENDING", "PENDING"])
+    put(clients.directory / "go", "went on")
+    assert [job.result() for job in jobs] == ["went on"] * 3
+    fault.seen("its client is killed by SIGKILL", "its result, from any process", backend="local", timed=False)
+    calls.wait_for(lambda: not start_time(controller))
+    assert clients.living(), "the worker"
+    put(clients.directory / "leave", "now")
 
 
 WITHOUT_PIDFD = """
@@ -109,40 +153,6 @@ def test_a_forked_child_submits_under_a_controller_of_its_own(clients: Clients) 
     assert len({line[2] for line in lines}) == 2
 
 
-def test_a_killed_controller_loses_what_ran_and_not_what_waited(clients: Clients) -> None:
-    client = clients.start(
-        """
-        executor.update_parameters(max_cpus=2)
-        running = [executor.submit(calls.touch_and_wait, f"started{k}", "never") for k in range(2)]
-        queued = executor.map_array(calls.add, range(20), range(20))
-        calls.wait_for(lambda: all(Path(f"started{k}").exists() for k in range(2)))
-        first = current().controller
-        os.kill(first, signal.SIGKILL)
-        for job in running:
-            error = job.exception()
-            say(type(error).__name__, job.state, "SIGKILL(-9)" in str(error), job.get_info()["Reason"])
-        say([job.result() for job in queued] == [2 * k for k in range(20)])
-        say(current().controller != first, [job.state for job in running], len(calls.__name__))
-        say(*Path("started0").read_text().split(), *Path("started1").read_text().split())
-        """
-    )
-    output, _ = client.communicate(timeout=120)
-    assert client.returncode == 0, output
-    lines = output.splitlines()
-    for line in lines[:2]:
-        assert line.startswith("JobNodeFailError NODE_FAIL True the controller (process ")
-    assert lines[2] == "True"
-    assert lines[3].startswith("True ['NODE_FAIL', 'NODE_FAIL']")
-    for pid in lines[4].split():
-        calls.wait_for(lambda pid=pid: not start_time(int(pid)))  # type: ignore[misc]
-    # What this process reads in the journals is the same.
-    job = clients.job("1")
-    assert job.done()
-    assert job.state == "NODE_FAIL"
-    with pytest.raises(submitit.JobNodeFailError, match="SIGKILL"):
-        job.result()
-
-
 def test_client_and_controller_killed(clients: Clients) -> None:
     """Nobody is left to start or to tell anything: another process sees both, and waits for nothing."""
     client = clients.start(
@@ -167,7 +177,7 @@ def test_client_and_controller_killed(clients: Clients) -> None:
     assert not start_time(task)
 
 
-def test_a_stopped_controller_is_waited_for(clients: Clients) -> None:
+def test_a_stopped_controller_is_waited_for(clients: Clients, fault: Fault) -> None:
     client = clients.start(
         """
         executor.submit(calls.add, 1, 1).result()
@@ -183,6 +193,7 @@ def test_a_stopped_controller_is_waited_for(clients: Clients) -> None:
     )
     output, _ = client.communicate(timeout=60)
     assert output == "waits PENDING\n3\n"
+    fault.seen("the controller is stopped for a while (SIGSTOP)", "its result, later", backend="local", timed=False)
 
 
 def test_a_controller_that_dies_again_and_again_is_given_up(clients: Clients) -> None:
@@ -224,6 +235,25 @@ def test_a_job_that_submits_jobs_and_waits_does_not_deadlock(executor: submitit.
 
     outer.__module__ = "__main__"
     assert executor.submit(outer, str(tmp_path / "inner"), 3).result() == 8
+
+
+def test_more_jobs_that_wait_for_jobs_than_cpus(executor: submitit.LocalExecutor, tmp_path: Path) -> None:
+    """All of them at a time, on three levels."""
+    executor.update_parameters(max_cpus=2)
+
+    def outer(folder: str, depth: int) -> int:
+        import submitit
+
+        if not depth:
+            return 1
+        inner = submitit.LocalExecutor(folder)
+        inner.update_parameters(max_cpus=1)
+        jobs = inner.map_array(outer, [folder] * 2, [depth - 1] * 2)
+        return sum(job.result() for job in jobs)
+
+    outer.__module__ = "__main__"
+    jobs = executor.map_array(outer, [str(tmp_path / "inner")] * 3, [2] * 3)
+    assert [job.result() for job in jobs] == [4] * 3
 
 
 def test_jobs_of_a_job_outlive_it(executor: submitit.LocalExecutor, tmp_path: Path) -> None:

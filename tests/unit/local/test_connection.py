@@ -261,6 +261,29 @@ def test_when_the_controller_is_gone_the_journal_decides(line: Connection, peer:
     assert set(line.news) >= {"1", "2", "3"}
 
 
+def test_what_was_lost_is_said_until_it_is_written_down(line: Connection, peer: Peer, tmp_path: Path) -> None:
+    """By a controller that has told so: one may be killed before."""
+    root = str(tmp_path)
+    line.submit(root, LAUNCH, [(number, None) for number in "123"])
+    for number in "12":
+        peer.tell(root, Record(number, "RUNNING"))
+    line.refresh()
+    peer.ends[-1].close()
+    line.refresh()
+    for _ in range(connection.HOPELESS - 2):
+        assert [(message["op"], len(message["jobs"])) for message in peer.heard()] == [("lost", 2), ("submit", 1)]
+        peer.ends[-1].close()
+        line.refresh()
+    for left in (1, 0):
+        lost, _ = peer.heard()
+        peer.tell(root, Record.read(lost["jobs"][0]))
+        line.refresh()
+        peer.ends[-1].close()
+        line.refresh()
+        assert len(line._lost) == left
+    assert [message["op"] for message in peer.heard()] == ["submit"]
+
+
 def test_controllers_that_tell_nothing_are_not_replaced_for_ever(line: Connection, peer: Peer, tmp_path: Path) -> None:
     line.submit(str(tmp_path), LAUNCH, [("1", None)])
     for _ in range(connection.HOPELESS):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from submitit.local import ids
 from submitit.local.ids import reserve
 
 
@@ -59,6 +61,25 @@ def test_many_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(map(int, taken)) == list(range(1, 201))
+
+
+def test_a_process_forked_meanwhile_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It has the descriptor that is locked, and never closes it."""
+    directory = tmp_path / ".submitit" / "local"
+    reading, writing = os.pipe()
+    with ids._next_id(str(directory)):
+        pid = os.fork()
+        if not pid:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+    try:
+        with (directory / "next-id").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(pid, 0)
 
 
 def test_index_tag_makes_no_sense(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pickle
 import shlex
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 import submitit
 from submitit.executors import foreign_python
 from submitit.local import processes, records
+from submitit.local.journals import journal_source
 from submitit.local.local import LocalExecutor, LocalJob, LocalJobEnvironment
+from submitit.orchestrator.tracker import Waiter
 from submitit.storage.journal import Journal
+from support import calls
 
 
 @pytest.fixture
@@ -272,6 +276,67 @@ def test_handles_survive_pickling(root: Path) -> None:
     write(root, records.Record("1", "COMPLETED", True))
     again = pickle.loads(pickle.dumps(LocalJob(root, "1", tasks=[0, 1])))
     assert (again.state, again.num_tasks, again.job_id) == ("COMPLETED", 2, "1")
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["seen", "unseen"])
+@pytest.mark.parametrize("difference", [-50, 0, 50])
+def test_a_journal_that_was_deleted_is_begun_anew(root: Path, looked: bool, difference: int) -> None:
+    """By a controller that lives: what it then writes is read, however long it is."""
+    job: LocalJob[Any] = LocalJob(root, "1")
+    path = Path(write(root, records.Record("1", "RUNNING", pids=[], reason="r" * 200)).path)
+    size = path.stat().st_size
+    assert job.state == "RUNNING"
+    path.unlink()
+    if looked:
+        assert not job.done()
+    final = records.Record("1", "FAILED", True, exits=[1], vanished=True, reason="r")
+    again = Path(write(root, final, name="again").path).read_text()
+    path.write_text(again.replace('"r"', '"' + "r" * (size + difference - len(again) + 1) + '"'))
+    (path.parent / "again.jsonl").unlink()
+    os.utime(path, (time.time(), time.time() + 1))  # the clock of a file system does not tell milliseconds apart
+    assert path.stat().st_size == size + difference
+    assert isinstance(job.exception(), submitit.JobVanishedError)
+
+
+def test_a_reader_that_is_interrupted_loses_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of what was just written."""
+    write(root, *(records.Record(number, "COMPLETED", True) for number in "123"))
+    read = records.read_line
+    left = 3
+
+    def interrupted(line: dict[str, Any]) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        return read(line)
+
+    monkeypatch.setattr(records, "read_line", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        LocalJob(root, "3").done()
+    assert [LocalJob(root, number).state for number in "123"] == ["COMPLETED"] * 3
+
+
+def test_a_fork_in_the_middle_of_a_look(root: Path) -> None:
+    """The thread that looked does not exist in the copy, which looks for itself."""
+    write(root, records.Record("1", "COMPLETED", True))
+    source = journal_source(str(root))
+    with source._refreshing:
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if LocalJob(root, "1").state == "COMPLETED" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_job_may_be_waited_for_before_it_is_written_down(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("submitit.local.job._UNKNOWN_S", 3600)
+    job: LocalJob[Any] = LocalJob(root, "1")
+    waiter = Waiter([job])
+    assert waiter.ended(0) == []
+    journal = write(root, records.Record("1", "PENDING"))
+    calls.wait_for(lambda: waiter.ended(0) or not waiter._plain)
+    journal.append(records.Record("1", "FAILED", True, exits=[1]).write())
+    assert waiter.ended(60) == [job]
 
 
 def test_an_own_watcher_is_kept(root: Path) -> None:
