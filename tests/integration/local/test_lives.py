@@ -320,6 +320,9 @@ def _leave_children(path: str) -> list[int]:
     return [executed.pid, forked]
 
 
+_leave_children.__module__ = "__main__"
+
+
 def test_nor_what_has_a_session_of_its_own_when_the_function_returns(
     executor: submitit.LocalExecutor, tmp_path: Path
 ) -> None:

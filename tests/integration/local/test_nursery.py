@@ -48,6 +48,14 @@ def own_command_line() -> list[str]:
     return processes.command_line(os.getpid())
 
 
+def _command_line() -> list[str]:
+    return processes.command_line(os.getpid())
+
+
+for _function in (where, _command_line):
+    _function.__module__ = "__main__"  # sent by value: jobs do not have this directory
+
+
 @pytest.fixture
 def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module that is seen to be loaded; the file in which it says so."""
@@ -157,10 +165,6 @@ def test_what_an_interpreter_reads_at_its_start_is_obeyed(
     assert "submitit-local-nursery" in command.result()
     monkeypatch.setenv(name, value)
     assert executor.submit(_command_line).result()[-2:-1] == ["submitit.core._submit"]
-
-
-def _command_line() -> list[str]:
-    return processes.command_line(os.getpid())
 
 
 def test_an_interpreter_may_be_called_by_a_roundabout_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

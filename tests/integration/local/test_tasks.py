@@ -188,7 +188,7 @@ def test_an_overridden_command_is_kept_verbatim(tmp_path: Path) -> None:
     executor = Wrapped(tmp_path / "jobs")
     job = executor.submit(calls.add, 1, 2)
     assert job.result() == 3
-    calls.wait_for(lambda: job.state == "COMPLETED")
+    calls.wait_for(lambda: job.get_info().get("End"))
     lines = (job.stdout() or "").splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
 
