@@ -73,7 +73,7 @@ class _Book:
         if seen == self._seen:
             return
         beginning = _beginning(self.path)
-        if beginning != self._beginning:
+        if beginning != self._beginning or status.st_size < self._offset:
             self._beginning, self._offset = beginning, 0
         lines, end = read_journal(self.path, self._offset)
         for line in lines:

@@ -48,11 +48,7 @@ def own_command_line() -> list[str]:
     return processes.command_line(os.getpid())
 
 
-def _command_line() -> list[str]:
-    return processes.command_line(os.getpid())
-
-
-for _function in (where, _command_line):
+for _function in (where, level, own_command_line):
     _function.__module__ = "__main__"  # sent by value: jobs do not have this directory
 
 
@@ -161,10 +157,10 @@ def test_what_an_interpreter_reads_at_its_start_is_obeyed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
-    command = executor.submit(_command_line)
+    command = executor.submit(own_command_line)
     assert "submitit-local-nursery" in command.result()
     monkeypatch.setenv(name, value)
-    assert executor.submit(_command_line).result()[-2:-1] == ["submitit.core._submit"]
+    assert executor.submit(own_command_line).result()[-2:-1] == ["submitit.core._submit"]
 
 
 def test_an_interpreter_may_be_called_by_a_roundabout_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
