@@ -115,6 +115,8 @@ class _Nursery:
 
     def receive(self) -> list[dict[str, Any]] | None:
         """What it has said; ``None`` if it has died."""
+        if self.line.fileno() < 0:
+            return []  # let go of since its selector saw something
         try:
             data = self.line.recv(1 << 18, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
