@@ -87,6 +87,17 @@ def _leases_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(autouse=True)
+def _environment_as_it_was(_leases_of_its_own: None) -> Iterator[None]:
+    """What a test changes without `monkeypatch` is nobody else's: jobs see it, and what their processes are forked from."""
+    before = dict(os.environ)
+    yield
+    now = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    for name in now.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if now.get(name) != value})
+
+
+@pytest.fixture(autouse=True)
 def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs look in the working directory first for what they import; here there is nothing."""
     (tmp_path / "cwd").mkdir()

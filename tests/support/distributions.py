@@ -67,7 +67,7 @@ def queue_plugin_installed(directory: Path) -> Iterator[Path]:
     files = [QUEUE_PLUGIN / "submitit_queue.py", QUEUE_PLUGIN / "queue.sh"]
     offers = {"executor": "submitit_queue:QueueExecutor", "job_environment": "submitit_queue:QueueJobEnvironment"}
     install(site, "submitit-queue", files, offers)
-    with pytest.MonkeyPatch.context() as patch, on_path(site):
+    with on_path(site), pytest.MonkeyPatch.context() as patch:
         patch.setenv("SUBMITIT_TEST_QUEUE", str(queue))
         # The queue hands the environment on, and nothing else: its jobs import the tests' functions as well.
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
