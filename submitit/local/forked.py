@@ -19,10 +19,10 @@ import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from submitit import log
-from submitit.local import processes, protocol
+from submitit.local import processes
 from submitit.local.marks import Marks
 from submitit.local.tasks import MARKS, START_UP, Order, default_words
-from submitit.orchestrator import runner, usage
+from submitit.orchestrator import runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,9 +54,6 @@ class World:
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
         self._marks = Marks(MARKS)
-        self._nursery = os.getpid()
-        #: The end of a pipe of the nursery's, into which a task writes at its very end.
-        self.goodbyes = -1
 
     @staticmethod
     def _make_main() -> types.ModuleType:
@@ -166,24 +163,8 @@ class World:
         code = 1
         try:
             code = _call(order.launch.folder)
-            _finish()
-            if code == 0:
-                self._say_goodbye()
         finally:
             _leave(code)
-
-    def _say_goodbye(self) -> None:
-        """Tell the nursery that nothing of this process is left to come: it takes the kernel a while to take it apart.
-
-        By a descriptor that only exists now: a function's process has none but its own.
-        """
-        line = processes.open_pipe_of(self._nursery, self.goodbyes)
-        if line is not None:
-            cpu_s, max_rss_mb = usage.so_far()
-            try:
-                os.write(line, protocol.encode({"left": os.getpid(), "cpu_s": cpu_s, "max_rss_mb": max_rss_mb}))
-            except OSError:
-                return  # nobody waits for it
 
     def enter(self, order: Order) -> None:
         """Have what a fresh interpreter has in the directory of the task, and let others know which it is."""
@@ -196,6 +177,9 @@ class World:
             time.tzset()
         for name, value in order.marks.items():
             self._marks.set(name, value)
+        if "numpy.random" in sys.modules:
+            # It seeds itself when it is loaded; `random` does so after every fork.
+            sys.modules["numpy.random"].seed()
         origin = self._main.__file__
         assert origin is not None
         sys.argv[:] = [origin, launch.folder]
@@ -241,18 +225,15 @@ def _call(folder: str) -> int:
     return 0
 
 
-def _finish() -> None:
-    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest."""
-    if "threading" in sys.modules:
-        sys.modules["threading"]._shutdown()
-    atexit._run_exitfuncs()
-    _flush(sys.stdout, sys.stderr, *_open_files())
-    if "ctypes" in sys.modules:  # what C code has printed
-        processes.flush_c_streams()
-
-
 def _leave(code: int) -> NoReturn:
+    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest."""
     try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        atexit._run_exitfuncs()
+        _flush(sys.stdout, sys.stderr, *_open_files())
+        if "ctypes" in sys.modules:  # what C code has printed
+            processes.flush_c_streams()
         if code < 0:
             signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
@@ -265,13 +246,7 @@ def _open_files() -> list[Any]:
     layers = ((io.TextIOWrapper,), (io.BufferedWriter, io.BufferedRandom))
     # By their true types: what a user's object says of itself (`__class__`) may be anything. The nursery's own are frozen.
     objects = gc.get_objects()
-    kinds = set(map(type, objects))  # there may be a million objects, of few types
-    files: list[Any] = []
-    for layer in layers:
-        wanted = {kind for kind in kinds if issubclass(kind, layer)}
-        if wanted:
-            files += [item for item in objects if type(item) in wanted]
-    return files
+    return [item for layer in layers for item in objects if issubclass(type(item), layer)]
 
 
 def _flush(*files: Any) -> None:

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
         def started(self, key: int, pids: list[tuple[int, str]], problem: str) -> None:
             """The tasks of a start exist, and wait at its gate; all of them unless there is a problem."""
 
-        def left(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
-            """A task has done everything, and exits with 0: ``ended`` follows."""
-
         def ended(self, pid: int, code: int) -> None:
             """A task has ended; its number is its own until it is reaped."""
 
@@ -225,9 +222,7 @@ class Nurseries:
             self._died(nursery)
             return True
         for message in messages:
-            if "left" in message:
-                self.listener.left(message["left"], message["cpu_s"], message["max_rss_mb"])
-            elif "ended" in message:
+            if "ended" in message:
                 self.listener.ended(message["ended"], message["code"])
             elif "reaped" in message:
                 pid = message["reaped"]

@@ -58,8 +58,7 @@ class Nursery:
 
         self._connection = connection
         self._wake_read, self._wake_write = os.pipe()
-        self._goodbyes, self._goodbyes_write = os.pipe()
-        for end in (self._wake_read, self._wake_write, self._goodbyes):
+        for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
         self._incoming = bytearray()
         self._gates: deque[int] = deque()
@@ -70,7 +69,6 @@ class Nursery:
         self._living: set[int] = set()
         self._complaints: list[str] = []
         self._world = World()
-        self._world.goodbyes = self._goodbyes_write
 
     def serve(self, directory: str, preload: list[str]) -> None:
         """Load modules, as a program in ``directory`` would; then obey until the controller closes its end of the line."""
@@ -79,7 +77,7 @@ class Nursery:
         self._load(directory, preload)
         self._say({"ready": True})
         poll = select.poll()
-        for descriptor in (self._connection.fileno(), self._wake_read, self._goodbyes):
+        for descriptor in (self._connection.fileno(), self._wake_read):
             poll.register(descriptor, select.POLLIN)
         while True:
             ready = poll.poll(0)
@@ -90,8 +88,6 @@ class Nursery:
                 if descriptor == self._wake_read:
                     self._drain()
                     self._report_ended()
-                elif descriptor == self._goodbyes:
-                    self._pass_on_goodbyes()
                 elif not self._receive():
                     for pid in self._living:
                         signalling.send_to_group(pid, signal.SIGKILL)
@@ -119,8 +115,8 @@ class Nursery:
                 self._spare = self._child()
 
     def _child(self, *others: int) -> tasks.Child:
-        pipes = (self._wake_read, self._wake_write, self._goodbyes, self._goodbyes_write)
-        return tasks.Child(self._world, (self._connection.fileno(), *pipes, *self._gates, *others))
+        own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
+        return tasks.Child(self._world, (*own, *others))
 
     # ---- what the controller says
 
@@ -198,13 +194,6 @@ class Nursery:
                 pass
         except BlockingIOError:
             pass
-
-    def _pass_on_goodbyes(self) -> None:
-        # Lines are shorter than PIPE_BUF: each is whole (pipe(7)).
-        for line in os.read(self._goodbyes, 1 << 16).splitlines():
-            message = protocol.decode(line)
-            if message is not None and message["left"] in self._living:
-                self._say(message)
 
     def _report_ended(self) -> None:
         if self._spare is not None and processes.next_ended(self._spare.pid) is not None:

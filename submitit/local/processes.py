@@ -381,14 +381,6 @@ def variable_address(name: str, size: int) -> int:
     return 0
 
 
-def open_pipe_of(pid: int, number: int) -> int | None:
-    """The writing end of a pipe that is another process's descriptor; ``None`` where that is not possible."""
-    try:
-        return os.open(f"{_PROC}/{pid}/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-
-
 def flush_c_streams() -> None:
     """Write out what C code has printed and the C library still holds."""
     _c_library().fflush(None)

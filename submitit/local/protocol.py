@@ -22,7 +22,6 @@ Nursery to controller:
 
     {"ready": true}                                                 its modules are loaded
     {"started": K, "pids": [[pid, start time], ...], "problem": ""}
-    {"left": P, "cpu_s": S, "max_rss_mb": M}                        has done everything: exit code 0 follows
     {"ended": P, "code": C}                                         a signal is a negative code
     {"reaped": P, "cpu_s": S, "max_rss_mb": M}
 

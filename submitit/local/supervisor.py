@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Seconds between SIGTERM and SIGKILL.
 KILL_WAIT_S = 2.0
-#: A task that had more memory than this counts until it has given that back.
-MUCH_MB = 256.0
 #: How often cancel files are looked for.
 LOOK_S = 0.5
 #: How soon what could not be signalled or did not die yet is tried again.
@@ -71,8 +69,6 @@ class Supervisor:
         self._memory_kills = memory_kills.MemoryKills(memory_kills.own_counter())
         #: Tasks whose nursery has died, and who are nobody's children where this process does not inherit them.
         self._strays: dict[int, StartedJob] = {}
-        #: Tasks that have done everything and have not ended yet, with the tokens of their jobs.
-        self._leaving: dict[int, str] = {}
         #: Tokens of jobs that are over, whose last processes may still have to be killed.
         self._remains: set[str] = set()
         self._retry_at: float | None = None
@@ -83,7 +79,7 @@ class Supervisor:
     def idle(self) -> bool:
         """Whether nothing waits, runs or has to be killed."""
         lingering = self._leases.lingering and not self._closing
-        return not (self._queue or self._running or self._leaving or self._remains or lingering)
+        return not (self._queue or self._running or self._remains or lingering)
 
     def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
         """Queue jobs: id, payload reference and number of the coming attempt of each."""
@@ -189,24 +185,8 @@ class Supervisor:
             self._sweep(now)
         self._start_what_fits(now)
 
-    def left(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
-        """A task has done everything, and exits with 0: what comes is the kernel's business, unless it has much to free."""
-        job = self._by_pid.get(pid)
-        if job is None or job.stopped or job.gpus or max_rss_mb > MUCH_MB:
-            return
-        del self._by_pid[pid]
-        self._leaving[pid] = job.token
-        job.exits[job.living.pop(pid)] = 0
-        job.usage.ended(cpu_s, max_rss_mb)
-        if not job.living:
-            self._finish(job)
-
     def ended(self, pid: int, code: int) -> None:
         """A process has ended and is about to be reaped. Its exit code; a signal as a negative number."""
-        if pid in self._leaving:
-            signalling.send_to_group(pid, signal.SIGKILL)
-            self._nurseries.reap(pid)
-            return
         job = self._by_pid.get(pid)
         if job is None:
             return  # an orphan of a job
@@ -221,11 +201,6 @@ class Supervisor:
 
     def reaped(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
         """Nothing of a process that has ended is left but what it had started."""
-        token = self._leaving.pop(pid, None)
-        if token is not None:
-            self._remains.add(token)
-            self._retry_at = time.monotonic()
-            return
         job = self._by_pid.pop(pid, None)
         if job is None:
             return
@@ -246,9 +221,6 @@ class Supervisor:
     def bereft(self, pids: Iterable[int], reason: str) -> None:
         """What had started these tasks was killed, and they with it."""
         for pid in pids:
-            if pid in self._leaving:
-                self.reaped(pid, 0.0, 0.0)
-                continue
             job = self._by_pid[pid]
             if job.exits[job.living[pid]] is not None:
                 self.reaped(pid, 0.0, 0.0)
