@@ -124,6 +124,7 @@ def _detach() -> socket.socket:
         os.close(null)
     os.set_inheritable(0, True)
     processes.close_others(connection.fileno())
+    processes.allow_most_descriptors()  # each job that is being started needs some, for a moment
     os.chdir("/")  # a file system that the client worked on can be unmounted
     os.umask(processes.current_umask() | 0o002)
     return connection

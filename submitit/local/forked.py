@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from submitit.local.protocol import Launch
 
+#: How long files that something still holds may take to be written at a task's end.
+_FLUSH_S = 1.0
 #: What is run, as ``python -m`` knows it.
 _MAIN = "submitit.core._submit"
 
@@ -54,6 +56,7 @@ class World:
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
         self._marks = Marks(MARKS)
+        self._frozen = 0
 
     @staticmethod
     def _make_main() -> types.ModuleType:
@@ -85,6 +88,7 @@ class World:
         # What a task's collector would look at is copied, page by page.
         gc.collect()
         gc.freeze()
+        self._frozen = gc.get_freeze_count()
 
     def extend_path(self, directory: str) -> None:
         """Have this process itself import what a task would, in ``directory``."""
@@ -164,22 +168,19 @@ class World:
         try:
             code = _call(order.launch.folder)
         finally:
-            _leave(code)
+            _leave(code, self._frozen)
 
     def enter(self, order: Order) -> None:
         """Have what a fresh interpreter has in the directory of the task, and let others know which it is."""
         launch = order.launch
         for name in order.without:
-            del os.environ[name]
+            os.environ.pop(name, None)  # a preloaded module may have removed it
         for name, value in order.env.items():
             os.environ[name] = value
         if os.environ.get("TZ") != self._env.get("TZ"):
             time.tzset()
         for name, value in order.marks.items():
             self._marks.set(name, value)
-        if "numpy.random" in sys.modules:
-            # It seeds itself when it is loaded; `random` does so after every fork.
-            sys.modules["numpy.random"].seed()
         origin = self._main.__file__
         assert origin is not None
         sys.argv[:] = [origin, launch.folder]
@@ -220,20 +221,24 @@ def _call(folder: str) -> int:
         return 1
     except BaseException as error:  # noqa: BLE001 - what the interpreter does with an exception that nobody catches
         trace = error.__traceback__
-        sys.excepthook(type(error), error, trace and trace.tb_next)
+        with contextlib.suppress(BaseException):
+            sys.excepthook(type(error), error, trace and trace.tb_next)
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
 
-def _leave(code: int) -> NoReturn:
-    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest."""
+def _leave(code: int, frozen: int) -> NoReturn:
+    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest.
+
+    ``frozen`` is how many objects the collector had been told to leave alone when the process was forked.
+    """
     try:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
-        atexit._run_exitfuncs()
-        _flush(sys.stdout, sys.stderr, *_open_files())
-        if "ctypes" in sys.modules:  # what C code has printed
-            processes.flush_c_streams()
+        for step in (_join_threads, atexit._run_exitfuncs, lambda: _flush_files(frozen)):
+            try:
+                step()
+            except BaseException as error:  # noqa: BLE001 - said, and the others have their turn
+                with contextlib.suppress(BaseException):
+                    sys.excepthook(type(error), error, error.__traceback__)
         if code < 0:
             signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
@@ -241,12 +246,40 @@ def _leave(code: int) -> NoReturn:
         os._exit(code & 0xFF)
 
 
+def _join_threads() -> None:
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+
+
+def _flush_files(frozen: int) -> None:
+    _flush(sys.stdout, sys.stderr)
+    if gc.get_freeze_count() != frozen:  # the function has frozen its own
+        gc.unfreeze()
+    files = _open_files()
+    if files:
+        import threading
+
+        # A daemon thread that is stuck in writing to a file has its lock, and must not keep the job.
+        flushing = threading.Thread(target=_flush, args=files, daemon=True)
+        flushing.start()
+        flushing.join(_FLUSH_S)
+    if "ctypes" in sys.modules:  # what C code has printed
+        processes.flush_c_streams()
+
+
 def _open_files() -> list[Any]:
     """Files that something still holds, which a module's destruction would close; those on top of others first."""
     layers = ((io.TextIOWrapper,), (io.BufferedWriter, io.BufferedRandom))
     # By their true types: what a user's object says of itself (`__class__`) may be anything. The nursery's own are frozen.
     objects = gc.get_objects()
-    return [item for layer in layers for item in objects if issubclass(type(item), layer)]
+    # There may be a million objects, of few types; and a type need not be hashable.
+    kinds = {id(kind): kind for kind in map(type, objects)}
+    files: list[Any] = []
+    for layer in layers:
+        wanted = {number for number, kind in kinds.items() if issubclass(kind, layer)}
+        if wanted:
+            files += [item for item in objects if id(type(item)) in wanted]
+    return files
 
 
 def _flush(*files: Any) -> None:

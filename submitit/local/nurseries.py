@@ -84,14 +84,23 @@ class _Nursery:
     def busy(self) -> bool:
         return bool(self.waiting or self.tasks)
 
-    def start(self, start: Start) -> None:
-        """Have tasks started, as soon as its modules are loaded: until then it does not listen."""
+    def add(self, start: Start) -> None:
+        """Have tasks started by the next ``send``. Until its modules are loaded it does not listen."""
         self.waiting[start.key] = start
         self.unsent.append(start)
-        if self.ready:
-            self.send()
 
-    def send(self) -> None:
+    def give_up(self, key: int) -> bool:
+        """Forget a start that it was not told of; whether there was one."""
+        for start in self.unsent:
+            if start.key == key:
+                self.unsent.remove(start)
+                del self.waiting[key]
+                return True
+        return False
+
+    def send(self) -> list[tuple[int, OSError]]:
+        """Tell it of what was added; the starts of which it cannot be told, with the reason."""
+        failed = []
         while self.unsent:
             start = self.unsent.popleft()
             message = {
@@ -99,7 +108,13 @@ class _Nursery:
                 "job": start.job, "attempt": start.attempt, "reference": start.reference, "gpus": start.gpus, "env": start.env,
             }  # fmt: skip
             self._told = start.launch
-            self._send(protocol.encode(message), start.gate.exit)
+            try:
+                self._send(protocol.encode(message), start.gate.exit)
+            except OSError as error:  # no memory for the message, too many descriptors on their way
+                del self.waiting[start.key]
+                self._told = None
+                failed.append((start.key, error))
+        return failed
 
     def reap(self, pid: int) -> None:
         self._send(protocol.encode({"op": "reap", "pid": pid}))
@@ -162,7 +177,19 @@ class Nurseries:
     def start(self, start: Start) -> None:
         """Have the tasks of a job started; ``started`` tells of it. Raises ``OSError`` if that is not possible."""
         launch = start.launch
-        self._nursery(_name(launch) if launch.preload else (), launch).start(start)
+        # A shell has no use for modules, and would have their memory counted as its own.
+        nursery = self._nursery(_name(launch) if launch.preload and not launch.shell else (), launch)
+        nursery.add(start)
+        if nursery.ready:
+            self._send(nursery)
+
+    def give_up(self, key: int) -> bool:
+        """Whether nothing was begun of a start, and nothing will be: its nursery is still loading modules."""
+        return any(nursery.give_up(key) for nursery in self._nurseries.values())
+
+    def _send(self, nursery: _Nursery) -> None:
+        for key, error in nursery.send():
+            self.listener.started(key, [], str(error))
 
     def reap(self, pid: int) -> None:
         """Let go of a task that has ended; ``reaped`` tells of it."""
@@ -181,10 +208,11 @@ class Nurseries:
 
     def _close_idle(self) -> None:
         for name, nursery in list(self._nurseries.items()):
+            if len(self._nurseries) < MOST:
+                return
             if name and not nursery.busy:
                 del self._nurseries[name]
                 self._let_go(nursery)
-                return
 
     def _spawn(self, name: tuple[Any, ...], launch: Launch | None) -> _Nursery:
         preload = launch.preload if launch is not None and name else []
@@ -239,7 +267,7 @@ class Nurseries:
             else:
                 nursery.ready = True
                 self._deaths = 0
-                nursery.send()
+                self._send(nursery)
         return bool(messages)
 
     def _died(self, nursery: _Nursery) -> None:

@@ -60,7 +60,7 @@ class Nursery:
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
-        self._incoming = bytearray()
+        self._incoming, self._outgoing = bytearray(), bytearray()
         self._gates: deque[int] = deque()
         self._launch: Launch | None = None
         #: A process that waits to become the next task: forking takes longer than all that it does then.
@@ -80,14 +80,18 @@ class Nursery:
         for descriptor in (self._connection.fileno(), self._wake_read):
             poll.register(descriptor, select.POLLIN)
         while True:
+            # The controller may wait until it is listened to: this process never waits for it.
+            poll.modify(self._connection.fileno(), select.POLLIN | (select.POLLOUT if self._outgoing else 0))
             ready = poll.poll(0)
             if not ready:
                 self._prepare()
                 ready = poll.poll()
-            for descriptor, _ in ready:
+            for descriptor, event in ready:
                 if descriptor == self._wake_read:
                     self._drain()
                     self._report_ended()
+                elif event == select.POLLOUT:
+                    self._flush()
                 elif not self._receive():
                     for pid in self._living:
                         signalling.send_to_group(pid, signal.SIGKILL)
@@ -96,14 +100,16 @@ class Nursery:
     def _load(self, directory: str, preload: list[str]) -> None:
         """Import what tasks would have to."""
         for name in _NEEDED:
-            importlib.import_module(name)
+            # What only a relative entry of PYTHONPATH has, a task finds in its own directory.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
         if preload:
             os.chdir(directory)
             self._world.extend_path(directory)
             for name in preload:
                 try:
                     importlib.import_module(name)
-                except Exception as error:  # noqa: BLE001 - whatever: the task that needs the module says so again
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - the task that needs the module says so again
                     self._complaints.append(f"submitit: could not preload {name}: {type(error).__name__}: {error}\n")
             os.chdir("/")
         self._world.settle()
@@ -211,10 +217,17 @@ class Nursery:
         self._say({"reaped": pid, "cpu_s": used.cpu_s, "max_rss_mb": used.max_rss_mb})
 
     def _say(self, message: dict[str, Any]) -> None:
+        self._outgoing += protocol.encode(message)
+        self._flush()
+
+    def _flush(self) -> None:
         try:
-            self._connection.sendall(protocol.encode(message))
+            while self._outgoing:
+                del self._outgoing[: self._connection.send(self._outgoing, socket.MSG_DONTWAIT)]
+        except (BlockingIOError, InterruptedError):
+            return
         except (BrokenPipeError, ConnectionResetError):
-            return  # the end of the line is about to be seen
+            self._outgoing.clear()  # the end of the line is about to be seen
 
 
 def _open_log(path: str) -> int:

@@ -381,6 +381,15 @@ def variable_address(name: str, size: int) -> int:
     return 0
 
 
+def allow_most_descriptors() -> None:
+    """Have this process, and what it starts, open as many files as it may."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):  # macOS does not take "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def flush_c_streams() -> None:
     """Write out what C code has printed and the C library still holds."""
     _c_library().fflush(None)

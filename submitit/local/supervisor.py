@@ -113,8 +113,9 @@ class Supervisor:
         elif place is not None and place.stopped != records.CANCELLED:
             place.reason = reason
             self._stop(place, records.CANCELLED)
-            # Known at once, while its processes still come to their end.
-            self._say(place.batch.root, self._record(place, records.CANCELLED, over=False))
+            if place.key in self._running:
+                # Known at once, while its processes still come to their end.
+                self._say(place.batch.root, self._record(place, records.CANCELLED, over=False))
 
     def interrupt(self, root: str, job_id: str) -> None:
         """Send the signal that asks a job to save its state. Does nothing if the job does not run."""
@@ -157,7 +158,10 @@ class Supervisor:
         if self._retry_at is not None:
             moments.append(self._retry_at)
         for job in self._running.values():
-            moments += [moment for moment in (job.warn_at, job.kill_at) if moment is not None]
+            if job.warn_at is not None and job.gate is None:
+                moments.append(job.warn_at)
+            if job.kill_at is not None:
+                moments.append(job.kill_at)
             if not job.stopped:
                 moments.append(job.limit_at)
         return max(0.0, min(moments) - now) if moments else None
@@ -165,10 +169,12 @@ class Supervisor:
     def step(self, now: float) -> None:
         """Do what is due: time-outs, cancel files, the remains of jobs, and starting what fits."""
         for job in list(self._running.values()):
-            if job.gate is None and not job.stopped:
-                if job.warn_at is not None and now >= job.warn_at:
+            if not job.stopped:
+                if job.gate is None and job.warn_at is not None and now >= job.warn_at:
                     self._warn(job)
                 if now >= job.limit_at:
+                    if job.gate is not None:
+                        job.reason = "its tasks had not been started by then"
                     self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
@@ -328,6 +334,8 @@ class Supervisor:
         below = processes.descendants([*(abs(pid) for pid in job.living), *orphans])
         for pid in {*orphans, *filter(signalling.is_controller, below)}:
             signalling.send(pid, signal.SIGTERM)
+        if job.gate is not None and self._nurseries.give_up(job.key):
+            self.started(job.key, [], "")
 
     def _kill(self, job: StartedJob) -> None:
         """SIGKILL to everything that the job has started, until nothing is left."""
@@ -395,7 +403,7 @@ class Supervisor:
     def _final_state(self, job: StartedJob) -> str:
         if job.stopped == records.CANCELLED:
             return records.CANCELLED
-        if all(code == 0 for code in job.exits):
+        if job.stopped != records.LOST and all(code == 0 for code in job.exits):
             return records.COMPLETED
         if job.stopped in (records.TIMEOUT, records.LOST):
             return job.stopped

@@ -202,7 +202,7 @@ def _become(parent: int, line: socket.socket, others: Iterable[int], world: Worl
             os.close(descriptor)
         order, descriptors = _receive(line)
         if order is None:
-            os._exit(0)
+            os._exit(NOT_RUNNABLE)
         null = os.open(os.devnull, os.O_RDONLY)
         stdout, stderr, gate = descriptors
         for number, descriptor in enumerate((null, stdout, stderr)):

@@ -262,7 +262,7 @@ def _exit_code(error: SystemExit) -> int:
     code = error.code
     if code is None:
         return 0
-    return code if isinstance(code, int) else 1
+    return code & 0xFF if isinstance(code, int) else 1
 
 
 def submitit_main(argv: list[str] | None = None) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import submitit
-from submitit.local import connection, processes
+from submitit.local import connection, forked, processes, tasks
 from support import calls
+from support.local_processes import Clients
 
 HEAVY = """
 import os
@@ -48,7 +49,38 @@ def own_command_line() -> list[str]:
     return processes.command_line(os.getpid())
 
 
-for _function in (where, level, own_command_line):
+def leave_a_file_in_a_module(path: str, how: str) -> None:
+    """Things that the end of an interpreter takes in its stride."""
+    import atexit
+    import gc
+    import types
+
+    class Unhashable(type):
+        def __eq__(cls, other: object) -> bool:
+            return cls is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    keeper: Any = types.ModuleType("keeper")
+    sys.modules["keeper"] = keeper
+    keeper.file = open(path, "w")  # noqa: SIM115 - it stays open
+    keeper.file.write("written")
+    if how == "types without a hash":
+        keeper.thing = Unhashable("Thing", (), {})()
+    elif how == "frozen objects":
+        gc.freeze()
+    elif how == "an exit function that raises":
+        atexit.register(fail_at_exit)
+    else:
+        sys.excepthook = fail_at_exit
+        raise ValueError(how)
+
+
+def fail_at_exit(*_: object) -> None:
+    raise RuntimeError("on purpose")
+
+
+for _function in (where, level, own_command_line, leave_a_file_in_a_module, fail_at_exit):
     _function.__module__ = "__main__"  # sent by value: jobs do not have this directory
 
 
@@ -178,3 +210,81 @@ def test_the_level_of_the_log_is_that_of_the_submission(tmp_path: Path, monkeypa
     assert executor.submit(level).result() == logging.INFO
     monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "ERROR")
     assert executor.submit(level).result() == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    "how", ["types without a hash", "frozen objects", "an exit function that raises", "a hook that raises"]
+)
+def test_what_a_module_holds_open_is_written_whatever_else_is_wrong(tmp_path: Path, how: str) -> None:
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    job = executor.submit(leave_a_file_in_a_module, str(tmp_path / "kept"), how)
+    calls.wait_for(lambda: job.get_info().get("End"))
+    assert (tmp_path / "kept").read_text() == "written"
+
+
+@pytest.mark.parametrize("end", ["cancel", "time-out"])
+def test_a_module_that_takes_for_ever_does_not_keep_the_job(tmp_path: Path, heavy: Path, end: str) -> None:
+    Path(heavy.parent, "library", "endless.py").write_text(
+        f"open({str(heavy)!r}, 'a').close()\nimport time\ntime.sleep(3600)\n"
+    )
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(
+        local_preload=["endless"], local_max_jobs=1, local_timeout_min=0.03 if end == "time-out" else 5
+    )
+    job = executor.submit(where)
+    calls.wait_for(heavy.exists)
+    if end == "cancel":
+        job.cancel()
+    calls.wait_for(lambda: job.get_info().get("End"))
+    assert job.state == ("CANCELLED" if end == "cancel" else "TIMEOUT")
+    executor.update_parameters(local_preload=["heavy"], local_timeout_min=5)
+    assert executor.submit(where).result()["heavy"] == 7
+    for pid in nurseries():
+        if "endless" in processes.command_line(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_variable_that_a_module_removes_is_gone_for_all(
+    tmp_path: Path, heavy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(heavy.parent, "library", "tidy.py").write_text("import os\nos.environ.pop('UNTIDY', None)\n")
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_preload=["tidy"])
+    monkeypatch.setenv("UNTIDY", "1")
+    assert executor.submit(where).result()["parent"]
+    monkeypatch.delenv("UNTIDY")
+    assert "UNTIDY" not in executor.submit(where).result()["variables"]
+
+
+def test_a_process_that_never_became_a_task_has_not_succeeded() -> None:
+    child = tasks.Child(forked.World(), ())
+    child.dismiss()
+    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == tasks.NOT_RUNNABLE
+
+
+def test_an_exit_code_of_a_multiple_of_256_is_no_success(tmp_path: Path) -> None:
+    job = submitit.AutoExecutor(tmp_path / "jobs", cluster="local").submit(calls.exit_with, 256)
+    calls.wait_for(lambda: job.get_info().get("End"))
+    assert job.get_info()["State"] == "FAILED"
+
+
+FEW_DESCRIPTORS = """
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+executor.update_parameters(tasks_per_node=60)
+say(set(executor.submit(resource.getrlimit, resource.RLIMIT_NOFILE).results()) == {(128, hard)})
+"""
+
+
+def test_a_job_of_many_tasks_is_started_where_few_descriptors_are_allowed(clients: Clients) -> None:
+    assert clients.run(FEW_DESCRIPTORS) == "True\n"
+
+
+@pytest.mark.long
+def test_hundreds_of_jobs_start_at_once(tmp_path: Path) -> None:
+    """More than a line between two processes holds messages."""
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(local_max_cpus=5000)
+    jobs = executor.map_array(calls.add, range(500), range(500))
+    assert [job.result() for job in jobs] == [2 * number for number in range(500)]
