@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Collectable = Any  # a client.job.Job: the layer above this one
 
 #: How many lines of a log an error shows.
-TAIL_LINES = 20
+TAIL_LINES = 30
 _TAIL_BYTES = 16 * 1024
 #: How long a job that the scheduler does not know, but that has died by its markers, may still turn up.
 GRACE_S = 10.0
