@@ -215,6 +215,7 @@ def test_a_cancelled_job_is_not_requeued(executor: submitit.LocalExecutor, tmp_p
 def test_cancel_after_the_end_does_nothing(executor: submitit.LocalExecutor) -> None:
     job = executor.submit(calls.add, 1, 2)
     assert job.result() == 3
+    calls.wait_for(lambda: job.get_info().get("End"))  # a result may be there before its process has ended
     job.cancel()
     assert job.state == "COMPLETED"
     assert job.result() == 3
