@@ -253,7 +253,7 @@ def _join_threads() -> None:
 
 def _flush_files(frozen: int) -> None:
     _flush(sys.stdout, sys.stderr)
-    if gc.get_freeze_count() != frozen:  # the function has frozen its own
+    if gc.get_freeze_count() > frozen:  # the function has frozen its own; some of the others are gone
         gc.unfreeze()
     files = _open_files()
     if files:
