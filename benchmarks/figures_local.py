@@ -108,7 +108,7 @@ def _round_trips(bench: Bench, clients: _Clients, neighbours: dict[str, str]) ->
         "local: the same, beside 1.5.4", "ms", disk.sample("wall"), old.sample("wall"), Target(150, "ratio")
     )
     yield beside.note_failures(None, old)
-    targets = {"process_pool": Target(2, "ratio"), "executorlib": Target(10, "ratio")}
+    targets = {"process_pool": Target(2, "ratio")}
     yield from _beside(disk, others, targets)
 
 
