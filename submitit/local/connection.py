@@ -12,7 +12,6 @@ line that may have been sent in part is sent again.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
@@ -340,12 +339,7 @@ def _how_it_ended(pid: int, log: str) -> str:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:  # somebody else in this process waits for every child
         return "is gone"
-    if code >= 0:
-        return f"ended with exit code {code}, see {log}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}({code})"
-    except ValueError:
-        return f"was killed by signal {-code}"
+    return records.exit_in_words(code) + (f", see {log}" if code >= 0 else "")
 
 
 _current: Connection | None = None

@@ -144,7 +144,7 @@ class Controller:
 
         from submitit.local.supervisor import Supervisor
 
-        self._incoming = bytearray()
+        self._incoming = protocol.Incoming()
         self._outgoing = bytearray()
         self._seen = 0
         self._told = 0
@@ -230,6 +230,7 @@ class Controller:
             self._receive()
 
     def _receive(self) -> None:
+        received = bytearray()
         while self._connection is not None:
             try:
                 data = self._connection.recv(1 << 18)
@@ -240,13 +241,10 @@ class Controller:
             if not data:
                 self._client_is_gone()
                 break
-            self._incoming += data
-        *lines, rest = self._incoming.split(b"\n")
-        self._incoming = bytearray(rest)
-        for line in lines:
-            message = protocol.decode(bytes(line))
+            received += data
+        for message in self._incoming.add(bytes(received)):
             # A line is sent again when its sender cannot know whether it went out whole.
-            if message is not None and message["seq"] > self._seen:
+            if message["seq"] > self._seen:
                 self._seen = message["seq"]
                 self._obey(message)
 

@@ -153,9 +153,9 @@ class World:
 
     # ---- being it
 
-    def order(self, launch: Launch, env: Mapping[str, str], marks: dict[str, str]) -> Order:
+    def order(self, launch: Launch, env: Mapping[str, str], marks: dict[str, str], *, fresh: bool) -> Order:
         """What a process that was forked from this one is told to become a task with these variables."""
-        if self.must_be_fresh(launch):
+        if fresh:
             return Order(launch._replace(env={}), dict(env), [], marks, fresh=True)
         # Reckoned here, once for all: what a child writes to has to be copied for it, a page at a time.
         changed = {name: value for name, value in env.items() if self._env.get(name) != value}

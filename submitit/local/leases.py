@@ -111,9 +111,7 @@ class Leases:
                         _unlock_all(files)
                         return None
                     files.append(found)
-            except (
-                OSError
-            ) as error:  # the client has warned that nobody is kept away where there is no place for leases
+            except OSError as error:  # there is no place for leases: the client has warned that nobody is kept away
                 print(f"no lease of a GPU: {error}", file=sys.stderr, flush=True)
         lease = Lease(gpus, files, f"{self._controller}.{self._serial}", time.time() + limit_s)
         if files:

@@ -233,6 +233,8 @@ class LocalExecutor(PicklingExecutor):
     @staticmethod
     def _warn_about(launch: Launch) -> None:
         """Say, once for each size, what the job asks for more of than there is, and that nobody is kept off its GPUs."""
+        if launch.cpus == 1 and not launch.mem_gb and not launch.gpus:
+            return  # there is room for that everywhere; finding out how much takes longer than the rest of a submission
         from submitit.local import leases, resources, scheduler
 
         memory = resources.available_memory() if launch.mem_gb else None

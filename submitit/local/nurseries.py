@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import socket
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from submitit.local import boot, marks, protocol, tasks
+from submitit.local.records import exit_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,7 +78,7 @@ class _Nursery:
         self.unsent: deque[Start] = deque()
         self.tasks: set[int] = set()
         self._told: Launch | None = None
-        self._incoming = bytearray()
+        self._incoming = protocol.Incoming()
 
     @property
     def busy(self) -> bool:
@@ -135,12 +135,7 @@ class _Nursery:
             return []
         except ConnectionResetError:
             return None
-        if not data:
-            return None
-        self._incoming += data
-        *lines, rest = self._incoming.split(b"\n")
-        self._incoming = bytearray(rest)
-        return [message for line in lines if (message := protocol.decode(bytes(line))) is not None]
+        return self._incoming.add(data) if data else None
 
 
 def _name(launch: Launch) -> tuple[Any, ...]:
@@ -301,9 +296,4 @@ class Nurseries:
         code = self._codes.pop(pid, None)
         if code is None:
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code >= 0:
-            return f"ended with exit code {code}"
-        try:
-            return f"was killed by {signal.Signals(-code).name}({code})"
-        except ValueError:
-            return f"was killed by signal {-code}"
+        return exit_in_words(code)

@@ -60,7 +60,7 @@ class Nursery:
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
-        self._incoming, self._outgoing = bytearray(), bytearray()
+        self._incoming, self._outgoing = protocol.Incoming(), bytearray()
         self._gates: deque[int] = deque()
         self._launch: Launch | None = None
         #: A process that waits to become the next task: forking takes longer than all that it does then.
@@ -132,12 +132,7 @@ class Nursery:
         self._gates.extend(gates)
         if not data:
             return False
-        self._incoming += data
-        *lines, rest = self._incoming.split(b"\n")
-        self._incoming = bytearray(rest)
-        for line in lines:
-            message = protocol.decode(bytes(line))
-            assert message is not None
+        for message in self._incoming.add(data):
             if message["op"] == "start":
                 self._start(message)
             else:
@@ -161,12 +156,13 @@ class Nursery:
         pids = [(child.pid, child.started) for child, _ in begun]
         # What is left to do is done while this is being written down: the gate keeps them from beginning before.
         self._say({"started": message["key"], "pids": pids, "problem": problem})
+        fresh = self._world.must_be_fresh(launch)
         for rank, (child, logs) in enumerate(begun):
             env = tasks.environment(
                 launch, message["job"], message["attempt"], message["reference"], rank, message["gpus"]
             )
             env.update(message["env"])
-            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS})
+            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS}, fresh=fresh)
             child.begin(order, logs[0], logs[-1], gate)
             for descriptor in logs:
                 os.close(descriptor)
@@ -239,7 +235,7 @@ def _open_log(path: str) -> int:
 
 
 def main() -> None:
-    """The nursery's process, from its start to its end. Its descriptor 3 is the line to the controller."""
+    """The nursery's process, from its start to its end. An argument names the descriptor of the line to its controller."""
     _, _, controller, line, directory, *preload = sys.argv[1:]
     gc.disable()
     connection = socket.socket(fileno=int(line))

@@ -1,8 +1,8 @@
 """What the operating system says of processes: who one is, whether it still lives, what it has started, what it uses.
 
 Everything here that only Linux has (pidfd, /proc, prctl, a wait that leaves the process) is asked for in this module alone, with
-what is portable beside it: ``ps``, signals by number, ``wait4``. What that cannot do is said where it matters. Orphans are found by a variable in their environment, as far as ``ps`` shows it; nobody inherits them, and no process
-is killed by its parent's end.
+what is portable beside it: ``ps``, signals by number, ``wait4``. What that cannot do is said where it matters: orphans are found by
+a variable in their environment, as far as ``ps`` shows it; nobody inherits them, and no process is killed by its parent's end.
 """
 
 from __future__ import annotations

@@ -90,6 +90,18 @@ def decode(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
+class Incoming:
+    """What has arrived on a line, in pieces of any size, as messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, data: bytes) -> list[dict[str, Any]]:
+        """The messages that are complete with this; a torn one is left out."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [message for line in lines if (message := decode(line)) is not None]
+
+
 def user_signal(env: Mapping[str, str]) -> int:
     """The number of the signal that asks a job to save its state: ``$SUBMITIT_PREEMPT_SIGNAL``, or SIGUSR2."""
     import signal

@@ -35,6 +35,13 @@ def start(count):
     nurseries.start(Start(count, launch, "1", 0, None, (), environment, gate))
     return gate
 
+def started_by(count):
+    # The nursery that has started so many tasks.
+    start(count)
+    work_until(lambda: listener.pids)
+    (nursery,) = processes.children()
+    return nursery
+
 def work_until(is_true):
     while not is_true():
         for key, mask in selector.select():
@@ -54,9 +61,7 @@ def test_tasks_that_are_seen_to_end_before_their_nursery(clients: Clients) -> No
     output = _run(
         clients,
         """
-        start(2)
-        work_until(lambda: listener.pids)
-        (nursery,) = processes.children()
+        nursery = started_by(2)
         os.kill(nursery, signal.SIGKILL)
         for pid in (nursery, *listener.pids):
             wait(pid)  # children of this process from now on
@@ -71,9 +76,7 @@ def test_a_start_that_is_not_answered_is_made_by_another_nursery(clients: Client
     output = _run(
         clients,
         """
-        start(1)
-        work_until(lambda: listener.pids)
-        (nursery,) = processes.children()
+        nursery = started_by(1)
         os.kill(nursery, signal.SIGSTOP)
         first, listener.pids = listener.pids, []
         gate = start(2)
