@@ -24,7 +24,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import boot, processes, protocol, resources, scheduler
+from submitit.local import boot, processes, protocol, records, resources, scheduler
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: How often a client is looked for where there is no descriptor that tells of its end.
 PARENT_S = 0.5
+#: That tasks have begun is told with what follows, or after this time: most are over by then, and the client sleeps on.
+PATIENCE_S = 0.01
 #: What a terminal sends to those who work on it.
 _FROM_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP}
 
@@ -146,6 +148,8 @@ class Controller:
 
         self._incoming = protocol.Incoming()
         self._outgoing = bytearray()
+        #: When the client is to be told at the latest.
+        self._tell_at = float("inf")
         self._seen = 0
         self._told = 0
         self._launch: protocol.Launch | None = None
@@ -184,8 +188,13 @@ class Controller:
 
     def _pause(self) -> float | None:
         """How long to wait at most until something has to be done without being told."""
-        pause = self._supervisor.wake_in(time.monotonic())
-        return pause if not self._looks_for_client else PARENT_S if pause is None else min(pause, PARENT_S)
+        now = time.monotonic()
+        pauses = [self._supervisor.wake_in(now)]
+        if self._looks_for_client:
+            pauses.append(PARENT_S)
+        if now < self._tell_at < float("inf"):
+            pauses.append(self._tell_at - now)
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     def serve(self, root: str, launch: protocol.Launch, job_id: str) -> None:
         """Run one job and end, without a client: the user signal is passed on to it."""
@@ -268,15 +277,18 @@ class Controller:
         if self._connection is not None:
             self._told += 1
             self._outgoing += protocol.encode({"seq": self._told, "root": root, "record": record.write()})
+            begins = record.state == records.RUNNING and not (record.exits or record.recorded)
+            self._tell_at = min(self._tell_at, time.monotonic() + PATIENCE_S if begins else 0.0)
 
     def _flush(self) -> None:
         """Send what fits. The rest waits, however long the client does not read."""
-        if self._connection is None:
+        if self._connection is None or time.monotonic() < self._tell_at < float("inf"):
             return
         with contextlib.suppress(BlockingIOError, InterruptedError):
             try:
                 while self._outgoing:
                     del self._outgoing[: self._connection.send(self._outgoing)]
+                self._tell_at = float("inf")
             except (BrokenPipeError, ConnectionResetError):
                 self._client_is_gone()
                 return

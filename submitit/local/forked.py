@@ -56,7 +56,6 @@ class World:
         self._listed: dict[str, tuple[int, bool]] = {}
         self._main = self._make_main()
         self._marks = Marks(MARKS)
-        self._frozen = 0
 
     @staticmethod
     def _make_main() -> types.ModuleType:
@@ -88,7 +87,6 @@ class World:
         # What a task's collector would look at is copied, page by page.
         gc.collect()
         gc.freeze()
-        self._frozen = gc.get_freeze_count()
 
     def extend_path(self, directory: str) -> None:
         """Have this process itself import what a task would, in ``directory``."""
@@ -165,10 +163,11 @@ class World:
     def run(self, order: Order) -> NoReturn:
         """Be the task: run its submission, and end as an interpreter ends. Never returns."""
         code = 1
+        mark = _Mark()
         try:
             code = _call(order.launch.folder)
         finally:
-            _leave(code, self._frozen)
+            _leave(code, mark)
 
     def enter(self, order: Order) -> None:
         """Have what a fresh interpreter has in the directory of the task, and let others know which it is."""
@@ -193,6 +192,10 @@ class World:
         # `random` seeds itself anew after a fork; torch's first seed is always the same.
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
+
+
+class _Mark:
+    """What is younger than the fork: where the collector does not know of it, everything was frozen once more."""
 
 
 def _is_usual(launch: Launch) -> bool:
@@ -227,13 +230,10 @@ def _call(folder: str) -> int:
     return 0
 
 
-def _leave(code: int, frozen: int) -> NoReturn:
-    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest.
-
-    ``frozen`` is how many objects the collector had been told to leave alone when the process was forked.
-    """
+def _leave(code: int, mark: _Mark) -> NoReturn:
+    """The interpreter's end, without the destruction of its modules: that would take longer than all the rest."""
     try:
-        for step in (_join_threads, atexit._run_exitfuncs, lambda: _flush_files(frozen)):
+        for step in (_join_threads, atexit._run_exitfuncs, lambda: _flush_files(mark)):
             try:
                 step()
             except BaseException as error:  # noqa: BLE001 - said, and the others have their turn
@@ -251,11 +251,9 @@ def _join_threads() -> None:
         sys.modules["threading"]._shutdown()
 
 
-def _flush_files(frozen: int) -> None:
+def _flush_files(mark: _Mark) -> None:
     _flush(sys.stdout, sys.stderr)
-    if gc.get_freeze_count() > frozen:  # the function has frozen its own; some of the others are gone
-        gc.unfreeze()
-    files = _open_files()
+    files = _open_files(mark)
     if files:
         import threading
 
@@ -267,13 +265,16 @@ def _flush_files(frozen: int) -> None:
         processes.flush_c_streams()
 
 
-def _open_files() -> list[Any]:
+def _open_files(mark: _Mark) -> list[Any]:
     """Files that something still holds, which a module's destruction would close; those on top of others first."""
     layers = ((io.TextIOWrapper,), (io.BufferedWriter, io.BufferedRandom))
     # By their true types: what a user's object says of itself (`__class__`) may be anything. The nursery's own are frozen.
     objects = gc.get_objects()
     # There may be a million objects, of few types; and a type need not be hashable.
     kinds = {id(kind): kind for kind in map(type, objects)}
+    if id(type(mark)) not in kinds:  # the function has frozen its own
+        gc.unfreeze()
+        return _open_files(mark)
     files: list[Any] = []
     for layer in layers:
         wanted = {number for number, kind in kinds.items() if issubclass(kind, layer)}
