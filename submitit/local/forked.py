@@ -151,47 +151,50 @@ class World:
 
     # ---- being it
 
-    def order(self, launch: Launch, env: Mapping[str, str], marks: dict[str, str], *, fresh: bool) -> Order:
-        """What a process that was forked from this one is told to become a task with these variables."""
-        if fresh:
-            return Order(launch._replace(env={}), dict(env), [], marks, fresh=True)
-        # Reckoned here, once for all: what a child writes to has to be copied for it, a page at a time.
-        changed = {name: value for name, value in env.items() if self._env.get(name) != value}
-        without = [name for name in self._env if name not in env]
-        return Order(launch._replace(env={}), changed, without, marks, fresh=False)
-
-    def run(self, order: Order) -> NoReturn:
+    def run(self, launch: Launch) -> NoReturn:
         """Be the task: run its submission, and end as an interpreter ends. Never returns."""
         code = 1
         mark = _Mark()
         try:
-            code = _call(order.launch.folder)
+            code = _call(launch.folder)
         finally:
             _leave(code, mark)
 
-    def enter(self, order: Order) -> None:
-        """Have what a fresh interpreter has in the directory of the task, and let others know which it is."""
-        launch = order.launch
-        for name in order.without:
-            os.environ.pop(name, None)  # a preloaded module may have removed it
-        for name, value in order.env.items():
-            os.environ[name] = value
-        if os.environ.get("TZ") != self._env.get("TZ"):
+    def expect(self, launch: Launch) -> None:
+        """Have what a fresh interpreter has in every task of a launch, but for what depends on the directory.
+
+        The nursery itself does that, once a launch: what a child writes to has to be copied for it, a page at a time.
+        """
+        zone = os.environ.get("TZ")
+        for name in [name for name in os.environ if name not in launch.env]:
+            del os.environ[name]
+        for name, value in launch.env.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        if launch.env.get("TZ") != zone:
             time.tzset()
-        for name, value in order.marks.items():
-            self._marks.set(name, value)
         origin = self._main.__file__
         assert origin is not None
         sys.argv[:] = [origin, launch.folder]
         sys.orig_argv[:] = launch.command
         sys.modules["__main__"] = self._main
-        sys.path[:] = self._path_in(os.getcwd())
+
+    def diverge(self) -> None:
+        """Have a thread number and a random state of this process's own."""
         if "threading" in sys.modules:  # before Python 3.13 a fork leaves the thread its number
             main_thread: Any = sys.modules["threading"].main_thread()
             main_thread._set_native_id()
         # `random` seeds itself anew after a fork; torch's first seed is always the same.
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
+
+    def enter(self, order: Order) -> None:
+        """Have what this very task has, in its directory, and let others know which it is."""
+        for name, value in order.env.items():
+            os.environ[name] = value
+        for name, value in order.marks.items():
+            self._marks.set(name, value)
+        sys.path[:] = self._path_in(os.getcwd())
 
 
 class _Mark:

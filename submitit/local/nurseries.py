@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from submitit.local import boot, marks, protocol, tasks
+from submitit.local.processes import Used
 from submitit.local.records import exit_in_words
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
         def started(self, key: int, pids: list[tuple[int, str]], problem: str) -> None:
             """The tasks of a start exist, and wait at its gate; all of them unless there is a problem."""
 
-        def ended(self, pid: int, code: int) -> None:
-            """A task has ended; its number is its own until it is reaped."""
+        def ended(self, pid: int, code: int, used: Used | None = None) -> None:
+            """A task has ended; its number is its own until it is reaped. What it has used, if that is known by now."""
 
         def reaped(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
             """Nothing of the process is left."""
@@ -246,7 +247,8 @@ class Nurseries:
             return True
         for message in messages:
             if "ended" in message:
-                self.listener.ended(message["ended"], message["code"])
+                used = Used(message["cpu_s"], message["max_rss_mb"]) if "cpu_s" in message else None
+                self.listener.ended(message["ended"], message["code"], used)
             elif "reaped" in message:
                 pid = message["reaped"]
                 nursery.tasks.discard(pid)

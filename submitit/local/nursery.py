@@ -122,7 +122,7 @@ class Nursery:
 
     def _child(self, *others: int) -> tasks.Child:
         own = (self._connection.fileno(), self._wake_read, self._wake_write, *self._gates)
-        return tasks.Child(self._world, (*own, *others))
+        return tasks.Child(self._world, (*own, *others), self._launch)
 
     # ---- what the controller says
 
@@ -142,6 +142,7 @@ class Nursery:
     def _start(self, message: dict[str, Any]) -> None:
         if message["launch"] is not None:
             self._launch = protocol.Launch(**message["launch"])
+            self._world.expect(self._launch)
         launch = self._launch
         assert launch is not None
         gate = self._gates.popleft()
@@ -158,11 +159,12 @@ class Nursery:
         self._say({"started": message["key"], "pids": pids, "problem": problem})
         fresh = self._world.must_be_fresh(launch)
         for rank, (child, logs) in enumerate(begun):
-            env = tasks.environment(
+            env = tasks.variables(
                 launch, message["job"], message["attempt"], message["reference"], rank, message["gpus"]
             )
             env.update(message["env"])
-            order = self._world.order(launch, env, {name: env[name] for name in tasks.MARKS}, fresh=fresh)
+            marks = {name: env[name] for name in tasks.MARKS}
+            order = tasks.Order(launch, {**launch.env, **env} if fresh else env, marks, fresh)
             child.begin(order, logs[0], logs[-1], gate)
             for descriptor in logs:
                 os.close(descriptor)
@@ -206,11 +208,12 @@ class Nursery:
             ended = processes.next_ended(pid)
             if ended is not None:
                 self._living.discard(pid)
-                self._say({"ended": pid, "code": ended[1]})
+                used = processes.used_by_ended(pid)
+                self._say({"ended": pid, "code": ended[1], **(used._asdict() if used is not None else {})})
 
     def _reap(self, pid: int) -> None:
         used = processes.reap(pid)
-        self._say({"reaped": pid, "cpu_s": used.cpu_s, "max_rss_mb": used.max_rss_mb})
+        self._say({"reaped": pid, **used._asdict()})
 
     def _say(self, message: dict[str, Any]) -> None:
         self._outgoing += protocol.encode(message)

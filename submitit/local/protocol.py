@@ -22,7 +22,8 @@ Nursery to controller:
 
     {"ready": true}                                                 its modules are loaded
     {"started": K, "pids": [[pid, start time], ...], "problem": ""}
-    {"ended": P, "code": C}                                         a signal is a negative code
+    {"ended": P, "code": C, "cpu_s": S, "max_rss_mb": M}            a signal is a negative code; without usage where
+                                                                    that is known only of what is reaped
     {"reaped": P, "cpu_s": S, "max_rss_mb": M}
 
 ``R`` is the absolute path that holds the ``.submitit`` directory of the jobs' folder.

@@ -191,7 +191,7 @@ class Supervisor:
             self._sweep(now)
         self._start_what_fits(now)
 
-    def ended(self, pid: int, code: int) -> None:
+    def ended(self, pid: int, code: int, used: processes.Used | None = None) -> None:
         """A process has ended and is about to be reaped. Its exit code; a signal as a negative number."""
         job = self._by_pid.get(pid)
         if job is None:
@@ -204,6 +204,8 @@ class Supervisor:
         if not job.stopped:
             signalling.send_to_group(pid, signal.SIGKILL)
         self._nurseries.reap(pid)
+        if used is not None and not job.stopped:
+            self.reaped(pid, *used)  # nobody has to wait until its number is free
 
     def reaped(self, pid: int, cpu_s: float, max_rss_mb: float) -> None:
         """Nothing of a process that has ended is left but what it had started."""
@@ -227,7 +229,9 @@ class Supervisor:
     def bereft(self, pids: Iterable[int], reason: str) -> None:
         """What had started these tasks was killed, and they with it."""
         for pid in pids:
-            job = self._by_pid[pid]
+            job = self._by_pid.get(pid)
+            if job is None:
+                continue  # it had ended before
             if job.exits[job.living[pid]] is not None:
                 self.reaped(pid, 0.0, 0.0)
                 continue

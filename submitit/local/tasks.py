@@ -32,10 +32,16 @@ if TYPE_CHECKING:
     class World(Protocol):
         """What a forked process does to be a task: see `forked`."""
 
+        def diverge(self) -> None:
+            """Have what no two processes may have in common."""
+
+        def expect(self, launch: Launch) -> None:
+            """Have what all tasks of a launch have."""
+
         def enter(self, order: Order) -> None:
             """Have what the task has, and what others know it by."""
 
-        def run(self, order: Order) -> NoReturn:
+        def run(self, launch: Launch) -> NoReturn:
             """Be the task, to its end."""
 
 
@@ -71,12 +77,11 @@ _ALL_SIGNALS = signal.valid_signals()
 _SHELL_PREFIX = "trap : TERM\n"
 
 
-def environment(
+def variables(
     launch: Launch, job_id: str, attempt: int, reference: str | None, rank: int, gpus: Sequence[str]
 ) -> dict[str, str]:
-    """The variables of one task: the submitter's, and those that say which task of which job it is and what GPUs that has."""
+    """What a task has beside the submitter's variables: which task of which job it is, and what GPUs that has."""
     env = {
-        **launch.env,
         "SUBMITIT_EXECUTOR": "local",
         JOB_ID: job_id,
         "SUBMITIT_LOCAL_ATTEMPT": str(attempt),
@@ -136,10 +141,10 @@ class Gate:
 class Order(NamedTuple):
     """Which task a process is to become."""
 
-    launch: Launch
-    #: Variables to set, and to remove, from those that the process has; all of them for a fresh interpreter.
+    #: ``None``: the one that was expected when the process was forked.
+    launch: Launch | None
+    #: The task's own variables; a fresh interpreter has the launch's as well.
     env: dict[str, str]
-    without: list[str]
     #: What others are to recognise it by: see `marks`.
     marks: dict[str, str]
     #: Whether it executes the command of its launch, instead of running the submission by itself.
@@ -149,11 +154,13 @@ class Order(NamedTuple):
 class Child:
     """A process forked to become a task, as its parent sees it. It may be made before it is known which task that is."""
 
-    def __init__(self, world: World, others: Iterable[int]) -> None:
+    def __init__(self, world: World, others: Iterable[int], expected: Launch | None = None) -> None:
         """``world`` is what the child does with an order that is not ``fresh``; ``others`` are descriptors it must not have.
 
-        Raises ``OSError`` if the machine has no room for a process. Only for a process with a single thread.
+        ``expected`` is the launch whose tasks ``world`` is like; the child may be ordered to become another's. Raises ``OSError``
+        if the machine has no room for a process. Only for a process with a single thread.
         """
+        self._expected = expected
         self._line, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             own = os.getpid()
@@ -162,7 +169,7 @@ class Child:
             try:
                 self.pid = os.fork()
                 if self.pid == 0:
-                    _become(own, end, [self._line.fileno(), *others], world)
+                    _become(own, end, [self._line.fileno(), *others], world, expected)
             finally:
                 _signal.pthread_sigmask(signal.SIG_SETMASK, before)
         except BaseException:
@@ -178,6 +185,8 @@ class Child:
 
     def begin(self, order: Order, stdout: int, stderr: int, gate: int) -> None:
         """Have it become this task, as soon as it has passed the gate."""
+        if order.launch is self._expected:
+            order = order._replace(launch=None)
         with self._line:
             data = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it was killed: that is seen elsewhere
@@ -189,7 +198,7 @@ class Child:
         self._line.close()
 
 
-def _become(parent: int, line: socket.socket, others: Iterable[int], world: World) -> NoReturn:
+def _become(parent: int, line: socket.socket, others: Iterable[int], world: World, expected: Launch | None) -> NoReturn:
     """The child's side: never returns, never raises. What goes wrong is said in the task's stderr; it exits with 126 or 127."""
     code = NOT_RUNNABLE
     try:
@@ -200,6 +209,7 @@ def _become(parent: int, line: socket.socket, others: Iterable[int], world: Worl
             os._exit(NOT_RUNNABLE)
         for descriptor in others:
             os.close(descriptor)
+        world.diverge()
         order, descriptors = _receive(line)
         if order is None:
             os._exit(NOT_RUNNABLE)
@@ -210,18 +220,22 @@ def _become(parent: int, line: socket.socket, others: Iterable[int], world: Worl
         for descriptor in (null, stdout, stderr):
             os.close(descriptor)
         # Everything but to begin, while it is still being written down that the task exists.
-        os.umask(order.launch.umask)
-        processes.set_limits(order.launch.limits)
-        os.chdir(order.launch.cwd)
+        launch = order.launch or expected
+        assert launch is not None
+        os.umask(launch.umask)
+        processes.set_limits(launch.limits)
+        os.chdir(launch.cwd)
         if not order.fresh:
+            if launch is not expected:
+                world.expect(launch)
             world.enter(order)
         if os.read(gate, 1) != b".":
             os._exit(NOT_RUNNABLE)
         os.close(gate)
-        _signal.pthread_sigmask(signal.SIG_SETMASK, {order.launch.user_signal})
+        _signal.pthread_sigmask(signal.SIG_SETMASK, {launch.user_signal})
         if not order.fresh:
-            world.run(order)
-        code = _execute(order.launch, order.env)
+            world.run(launch)
+        code = _execute(launch, order.env)
     except BaseException as error:  # noqa: BLE001 - a child must not run on in its parent's code
         os.write(2, f"submitit: the task could not be started: {error}\n".encode("utf-8", "backslashreplace"))
     finally:

@@ -9,7 +9,7 @@ from support.local_processes import Clients
 #: A controller without a supervisor, as a program.
 _CONTROLLER = """
 import selectors
-from submitit.local import processes, tasks
+from submitit.local import forked, processes, tasks
 from submitit.local.nurseries import Nurseries, Start
 
 class Listener:
@@ -17,7 +17,7 @@ class Listener:
     def started(self, key, pids, problem):
         self.pids = [pid for pid, _ in pids]
         say("started", len(pids), problem)
-    def ended(self, pid, code):
+    def ended(self, pid, code, used=None):
         say("ended", code)
     def bereft(self, pids, reason):
         say("bereft", sorted(pids) == sorted(self.pids), "SIGKILL(-9)" in reason)
@@ -104,8 +104,8 @@ def test_a_task_whose_nursery_has_died_before_it_looked(clients: Clients) -> Non
         launch = executor._launch(executor._submitit_command_str)._replace(command=["true"])
         nursery = os.getpid
         os.getpid = lambda: nursery() + 1
-        child = tasks.Child(None, ())
-        child.begin(tasks.Order(launch, dict(os.environ), [], {}, True), os.dup(1), os.dup(2), gate.exit)
+        child = tasks.Child(forked.World(), ())
+        child.begin(tasks.Order(launch, dict(os.environ), {}, True), os.dup(1), os.dup(2), gate.exit)
         say(wait(child.pid).si_status)
         """,
     )
