@@ -141,8 +141,7 @@ class Nursery:
 
     def _start(self, message: dict[str, Any]) -> None:
         if message["launch"] is not None:
-            self._launch = protocol.Launch(**message["launch"])
-            self._world.expect(self._launch)
+            self._expect(protocol.Launch(**message["launch"]))
         launch = self._launch
         assert launch is not None
         gate = self._gates.popleft()
@@ -169,6 +168,11 @@ class Nursery:
             for descriptor in logs:
                 os.close(descriptor)
         os.close(gate)
+
+    def _expect(self, launch: Launch) -> None:
+        """Have, as far as possible, what its tasks have: what each has to be told or to change takes its time."""
+        self._launch = launch._replace(limits=processes.limits_unlike_own(launch.limits))
+        self._world.expect(self._launch)
 
     def _new_task(self, paths: JobPaths, launch: Launch, others: list[int]) -> tuple[tasks.Child, list[int]]:
         """A process for a task, which has none of ``others``, and its logs.

@@ -427,6 +427,12 @@ def limits() -> dict[str, tuple[int, int]]:
     return {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
 
 
+def limits_unlike_own(wanted: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Those of another process's limits, as ``limits`` told them, that this process does not have."""
+    own = limits()
+    return {name: pair for name, pair in wanted.items() if own.get(name) != tuple(pair)}
+
+
 def set_limits(wanted: Mapping[str, Iterable[int]]) -> None:
     """Give this process the limits of another one, as ``limits`` told them: as much of them as its hard limits allow."""
     import resource
