@@ -13,7 +13,7 @@ from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from submitit.client.awaitable import AsyncJobProxy
@@ -157,6 +157,46 @@ class Job(Generic[R]):
             return self._look()
         return False
 
+    def running(self) -> bool:
+        """Whether the job has begun and is not over. Asks the scheduler as rarely as ``state``."""
+        from submitit.orchestrator.state import JobState
+
+        return not self._known_to_be_over() and JobState.read(self.state).begun
+
+    def cancelled(self) -> bool:
+        """Whether the job has ended by being cancelled, by whomever. Asks the scheduler as rarely as ``state``."""
+        from submitit.orchestrator.state import JobState
+
+        if not self._known_to_be_over() and not JobState.read(self.state).final:
+            return False
+        return self.done() and self._ending is not None and JobState.read(self._ending.state) is JobState.CANCELLED
+
+    def add_done_callback(self, fn: Callable[[Job[R]], object]) -> None:
+        """Have ``fn(job)`` called once, when the job is over: succeeded, failed or cancelled.
+
+        Where that is known already it is called at once. Otherwise a thread of this process calls it, one for all jobs, so it
+        should not take long; callbacks of one job are called in their order. What it raises is logged and goes no further. No
+        callback keeps this process from ending, and a process that is forked has none of its parent's.
+        """
+        from submitit.orchestrator import notifier
+
+        if not callable(fn):
+            raise TypeError(f"add_done_callback(fn) takes a function that is given the job, not {fn!r:.100}")
+        if self._known_to_be_over():
+            notifier.call(fn, self)
+        else:
+            notifier.notifier().add([self], fn)
+
+    def _known_to_be_over(self) -> bool:
+        """Whether the job is over by what its markers, its controller or its result tell by now; asks no scheduler."""
+        if self._ending is not None:
+            return True
+        source = self._source()
+        if source is None:
+            return (self._cancelled or self._recorded()) and self.done()
+        source.refresh()
+        return self._look()
+
     def wait(self, timeout: float | None = None) -> None:
         """Block until the job is over, or for ``timeout`` seconds.
 
@@ -258,9 +298,16 @@ class Job(Generic[R]):
         from submitit import commands
 
         commands.call([self._cancel_command, self.job_id], check=check)
+        self._note_cancelled()
+
+    def _note_cancelled(self) -> None:
+        """The job is over for this process: whoever waits for this handle learns of it now."""
         self._cancelled = True
         for job in self._sub_jobs:
             job._cancelled = True
+        source = self._source()
+        if source is not None:
+            source.tell(self.job_id)
 
     def _interrupt(self, timeout: bool = False) -> None:
         """Send the job what a preemption sends, or with ``timeout`` what a time-out sends first; for trying out a checkpoint."""
@@ -320,11 +367,14 @@ class Job(Generic[R]):
         from submitit.orchestrator import collector
 
         if self._ending is None:
-            if self._sighting is None:
-                self._sighting = collector.Sighting()
+            # Two threads may look at once: what one of them has seen is not taken back by the other.
+            sighting = self._sighting
+            if sighting is None:
+                sighting = self._sighting = collector.Sighting()
                 at_files = at_files or self._found_again()
-            self._ending = collector.judge(self, self._sighting, at_files=at_files)
-            if self._ending is not None:
+            ending = collector.judge(self, sighting, at_files=at_files)
+            if ending is not None:
+                self._ending = ending
                 self._sighting = None  # the handles of thousands of jobs are kept until all are over
                 self._let_go()
         return self._ending is not None
@@ -337,7 +387,8 @@ class Job(Generic[R]):
 
     def _suspicious(self) -> bool:
         """Whether the scheduler should be asked about the job soon."""
-        return self._sighting is not None and self._sighting.suspicious
+        sighting = self._sighting
+        return sighting is not None and sighting.suspicious
 
     def _hasten(self, attempt: int, info: dict[str, str]) -> bool:
         """The job has asked to be run again after ``attempt`` and waits for it: shorten that, if one can.

@@ -93,10 +93,8 @@ class LocalJob(Job[R], Generic[R]):
         # A job may be over for the client, which has its result, and a thread of it still run.
         if self._ending is not None if record is None else self.watcher.is_done(self.job_id, mode="cache"):
             return
-        self._cancelled = True
-        for job in self._sub_jobs:
-            job._cancelled = True
         self._ask("cancel")
+        self._note_cancelled()
 
     def cancel_at_deletion(self, value: bool = True) -> LocalJob[R]:
         """Cancel the job when this handle is collected, at the latest when this process ends; returns the handle.
