@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.storage import events
@@ -14,7 +15,7 @@ from submitit.storage import events
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from submitit.storage.events import Marker
+    from submitit.orchestrator.wake import Wake
 
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
@@ -34,6 +35,9 @@ class Source:
         #: The ids of jobs with something new, in the order in which it was seen. Only ever grows.
         self.news: list[str] = []
         self._refreshing = threading.Lock()
+        #: Who sleeps until there is news, by the number of the thread. A signal handler may wait in the middle of a wait.
+        self._sleepers: list[tuple[int, Wake]] = []
+        self._sleeping = threading.RLock()
         self._process = os.getpid()
 
     def fileno(self) -> int | None:
@@ -45,13 +49,24 @@ class Source:
         return math.inf
 
     @contextlib.contextmanager
-    def attended(self) -> Iterator[None]:
-        """While somebody waits; threads may do so at the same time. What only a waiter needs is held no longer."""
-        yield
+    def attended(self, wake: Wake) -> Iterator[None]:
+        """While somebody waits, who is woken when another thread has taken in the news; threads may do so at the same time.
+
+        What only a waiter needs is held no longer.
+        """
+        sleeper = threading.get_ident(), wake
+        with self._sleeping:
+            self._sleepers.append(sleeper)
+        try:
+            yield
+        finally:
+            with self._sleeping:
+                if sleeper in self._sleepers:  # not if this process has forked meanwhile
+                    self._sleepers.remove(sleeper)
 
     def forked(self) -> None:
         """This process is a copy of the one that has used the source: what its threads were at is nobody's business here."""
-        self._refreshing = threading.Lock()
+        self._refreshing, self._sleeping, self._sleepers = threading.Lock(), threading.RLock(), []
         self._process = os.getpid()
 
     def poll(self) -> Iterable[str]:
@@ -64,10 +79,24 @@ class Source:
             self.forked()
         if not self._refreshing.acquire(blocking=False):
             return
+        known = len(self.news)
         try:
             self.news.extend(self.poll())
         finally:
             self._refreshing.release()
+        if len(self.news) > known:
+            self._wake_others()
+
+    def tell(self, job_id: str) -> None:
+        """There is something new about a job that this process knows by itself: it has cancelled it."""
+        self.news.append(job_id)
+        self._wake_others()
+
+    def _wake_others(self) -> None:
+        with self._sleeping:
+            for thread, wake in self._sleepers:
+                if thread != threading.get_ident():
+                    wake.set()
 
 
 class Attempt(NamedTuple):
@@ -93,8 +122,12 @@ class MarkerSource(Source):
         super().__init__()
         self.path = path
         self._directory = events.EventDirectory(path)
-        self._markers: dict[str, list[Marker]] = {}
         self._refreshed = time.monotonic()
+
+    def forked(self) -> None:
+        super().forked()
+        # a thread of the original may have been half through with what it had listed
+        self._directory = events.EventDirectory(self.path)
 
     def poll(self) -> Iterable[str]:
         now = time.monotonic()
@@ -102,44 +135,49 @@ class MarkerSource(Source):
         stale = now - self._refreshed > SWEEP_S
         if stale:
             self._refreshed = now
-        fresh: dict[str, None] = {}
-        for marker in self._directory.scan(refresh=stale):
-            self._markers.setdefault(marker.job_id, []).append(marker)
-            fresh[marker.job_id] = None
-        return fresh
+        return self._directory.scan(refresh=stale)
 
     def has(self, job_id: str) -> bool:
         """Whether a job has left any marker."""
-        return job_id in self._markers
+        return bool(self._directory.history(job_id))
 
     def attempt(self, job_id: str) -> Attempt | None:
         """What is known of the latest attempt of a job; ``None`` before its first marker."""
-        markers = self._markers.get(job_id)
-        if not markers:
+        history = self._directory.history(job_id)
+        if not history:
             return None
-        latest = max(marker.attempt for marker in markers)
-        started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
-        for marker in markers:
-            if marker.attempt != latest:
-                continue
-            if marker.kind == "run":
-                started.add(marker.task)
-            elif marker.kind == "done":
-                recorded.add(marker.task)
-            elif marker.kind == "term":
-                terminated = True
-            elif marker.kind == "requeue":
-                requeued = True
-            elif marker.code is not None:
-                exits[marker.task] = marker.code
-        return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+        return _attempt_told_often(history) if isinstance(history, tuple) else _attempt_told(history)
 
     def node(self, job_id: str, task: str) -> str:
         """The node that a task last left a marker from; ``""`` where it left none."""
-        for marker in reversed(self._markers.get(job_id, [])):
+        for marker in reversed(self._directory.markers(job_id)):
             if marker.task == task:
                 return self._directory.node(marker)
         return ""
+
+
+def _attempt_told(history: Iterable[str]) -> Attempt:
+    """What markers say of the latest attempt that left one."""
+    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
+    latest = max(marker.attempt for marker in markers)
+    started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+    for marker in markers:
+        if marker.attempt != latest:
+            continue
+        if marker.kind == "run":
+            started.add(marker.task)
+        elif marker.kind == "done":
+            recorded.add(marker.task)
+        elif marker.kind == "term":
+            terminated = True
+        elif marker.kind == "requeue":
+            requeued = True
+        elif marker.code is not None:
+            exits[marker.task] = marker.code
+    return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+
+
+_attempt_told_often = lru_cache(maxsize=1024)(_attempt_told)
 
 
 _SOURCES: dict[str, MarkerSource] = {}
