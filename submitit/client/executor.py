@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from submitit.client.dry_run import DryRun
+    from submitit.client.mapping import MapResults
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -84,6 +85,32 @@ class Executor(abc.ABC):
             _check_callable(fn, "submit_array([fn, …])")
         return self._submit_array([DelayedSubmission(fn) for fn in fns])
 
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]:
+        """Call ``fn`` once for each tuple of ``zip(*iterables)``, many calls in few jobs; return an iterator over the results.
+
+        The iterables are consumed at once, and cut into chunks of ``chunksize`` calls. There are at most as many jobs, elements
+        of one array, as may run at a time (``array_parallelism``; on this machine, as it has CPUs for); if there are more chunks
+        than that, each job takes one after the other. By default there are about four chunks a job.
+
+        The results come in the order of the calls, or with ``ordered=False`` in the order in which they arrive, while the jobs go
+        on. See ``MapResults`` for calls that raise, jobs that die, and results that are not waited for. ``next()`` raises
+        ``TimeoutError`` if a result is not there ``timeout`` seconds after this call.
+
+        Raises what ``submit`` raises, and ``ValueError`` for a ``chunksize`` below 1 and for jobs of several tasks. In a batch
+        block the jobs are submitted at once, by themselves.
+        """
+        from submitit.client import mapping
+
+        _check_callable(fn, "map(fn, …)")
+        return mapping.submit(self, fn, iterables, chunksize, timeout, ordered=ordered)
+
     def _submit_array(self, submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         if not submissions:
             warnings.warn("Received an empty job array", UserWarning, stacklevel=3)
@@ -107,6 +134,19 @@ class Executor(abc.ABC):
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit the calls, as one array if there are several, and return their jobs in the same order."""
+
+    # ------------------------------------------------------------------ what a map asks
+
+    #: Whether jobs are processes of their own, which leave files.
+    _is_elsewhere = True
+
+    def _backend(self) -> Executor:
+        """The executor that this one hands its submissions to: itself, most often."""
+        return self
+
+    def _jobs_at_a_time(self) -> int | None:
+        """How many jobs of an array run at a time at most; ``None`` where nobody knows, and jobs cannot share chunks."""
+        return None
 
     # ------------------------------------------------------------------ batches
 
