@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from submitit.storage.submission import DelayedSubmission
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
     Columns = Sequence[Sequence[Any]]
 
@@ -143,7 +144,9 @@ class Notes:
             try:
                 value = function(*row)
             except (Exception, SystemExit) as error:
-                if self._stopped or os.getpid() != self._pid:
+                if os.getpid() != self._pid:
+                    _leave(error)
+                if self._stopped:
                     raise
                 value = None
                 others[number] = _failure(error)
@@ -153,10 +156,10 @@ class Notes:
                     others[number] = other = _pickled(value)
                     size += len(other[2] or "")
                     value = None
+            if self._stopped:
+                raise SystemExit(-1)  # the function has swallowed the first
             values.append(value)
             if size > _FULL or clock() >= self._due:
-                if self._stopped:
-                    raise SystemExit(-1)  # the function has swallowed the first
                 self.catch_up()
                 size = 0
         self.catch_up()
@@ -188,8 +191,8 @@ class Notes:
                     continue
 
     def stop(self) -> None:
-        """A checkpoint was made: the call that is running does not count, and no other follows."""
-        self._stopped, self._due = True, 0.0
+        """The call that is running does not count, and no other follows: a checkpoint was made, or could not be made."""
+        self._stopped = True
         try:
             self.catch_up()
         except OSError:
@@ -217,9 +220,13 @@ class _Maker:
         """Whether this attempt has brought the job nearer to its end: then a time-out is not one of those that are counted."""
         return self._notes is not None and self._notes.got_on
 
-    def __submitit_checkpoint__(self, *args: Any) -> DelayedSubmission:
+    def _submitit_stop(self) -> None:
+        """The job is about to end, by an exception in the call that is running."""
         if self._notes is not None:
             self._notes.stop()
+
+    def __submitit_checkpoint__(self, *args: Any) -> DelayedSubmission:
+        self._submitit_stop()
         function: Any = self  # either kind can be called
         return DelayedSubmission(function, *args)
 
@@ -293,6 +300,20 @@ def _made(number: int, function: Callable[..., Any], row: tuple[Any, ...]) -> Ca
         return CallOutcome(number, "success", function(*row))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - that is how the call ended
         return CallOutcome(number, "error", _trace(error), error)
+
+
+def _leave(error: BaseException) -> NoReturn:
+    """End a process that a call has forked, and that came back: the other calls are its parent's."""
+    from submitit.orchestrator import runner
+
+    code = 1
+    if isinstance(error, SystemExit):
+        code = runner._exit_code(error)
+    else:
+        print(_trace(error), end="", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _pickled(value: Any) -> calls.Other:

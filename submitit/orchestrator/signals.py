@@ -184,6 +184,9 @@ class SignalHandler:
                     self._mark_requeued()
         except BaseException as error:
             self.ending = error
+            stop = getattr(self._delayed.function, "_submitit_stop", None)
+            if stop is not None:  # it takes exceptions of what it calls for theirs
+                stop()
             raise
         self._exit()
 
