@@ -6,7 +6,7 @@ import abc
 import contextlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from submitit.client.job import Job
 from submitit.client.parameters import EquivalenceDict, without_markers
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+A1 = TypeVar("A1")
+A2 = TypeVar("A2")
+A3 = TypeVar("A3")
+A4 = TypeVar("A4")
+A5 = TypeVar("A5")
 
 _NO_CHANGES = 'Changing parameters within batch context "with executor.batch():" is not allowed'
 
@@ -85,6 +90,88 @@ class Executor(abc.ABC):
             _check_callable(fn, "submit_array([fn, …])")
         return self._submit_array([DelayedSubmission(fn) for fn in fns])
 
+    # Each number of iterables is written out, as for `map_array`.
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1], R],
+        iterable: Iterable[A1],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3, A4], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3, A4, A5], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        iterable5: Iterable[A5],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., R],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        iterable5: Iterable[Any],
+        iterable6: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
     def map(
         self,
         fn: Callable[..., R],

@@ -95,7 +95,7 @@ def submit(
     plan = Plan(names.unique_name(), count, size, None, backend._is_elsewhere)
     if not count:
         return MapResults([], plan, deadline, ordered=ordered)
-    chunks = [_cut(columns, start, start + size) for start in range(0, count, size)]
+    chunks = _cut(columns, size, pack=plan.streams)
     shared = _shared(columns, size) if plan.streams and len(chunks) > 1 else [[] for _ in chunks]
     if at_a_time is None or len(chunks) <= at_a_time:
         jobs = _submit_each(executor, plan, function, chunks, shared)
@@ -179,8 +179,22 @@ def _columns(iterables: Sequence[Iterable[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _cut(columns: list[list[Any]], start: int, stop: int) -> list[list[Any]]:
-    return [column[start:stop] for column in columns]
+def _is_atomic(column: list[Any]) -> bool:
+    return set(map(type, column)) <= _ATOMS
+
+
+def _cut(columns: list[list[Any]], size: int, *, pack: bool) -> list[list[Any]]:
+    """The columns of each chunk. With ``pack``, columns of numbers and their kind are pickled by themselves, which is fast."""
+    from submitit.storage import serialization
+
+    packs = [pack and _is_atomic(column) for column in columns]
+    return [
+        [
+            serialization.dumps_plain(column[start : start + size]) if packed else column[start : start + size]
+            for column, packed in zip(columns, packs, strict=True)
+        ]
+        for start in range(0, len(columns[0]), size)
+    ]
 
 
 def _shared(columns: list[list[Any]], size: int) -> list[list[Any]]:
@@ -190,7 +204,7 @@ def _shared(columns: list[list[Any]], size: int) -> list[list[Any]]:
     homes: dict[int, set[int]] = {}
     objects: dict[int, Any] = {}
     for column in columns:
-        if set(map(type, column)) <= _ATOMS:
+        if _is_atomic(column):
             continue
         for number, obj in enumerate(column):
             kind = type(obj)

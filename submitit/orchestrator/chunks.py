@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, NoReturn
 
-    Columns = Sequence[Sequence[Any]]
+    #: The arguments of consecutive calls: of each argument what it is in the calls, as a list or the pickle of one.
+    Columns = Sequence[list[Any] | bytes]
 
 #: How a call ended is noted within this time.
 NOTED_WITHIN_S = 0.05
@@ -254,14 +255,14 @@ class Chunk(_Maker):
         self._in_process = in_process
 
     def __call__(self, function: Callable[..., Any], columns: Columns, *_: Any) -> Sequence[CallOutcome]:
-        """``columns`` are the arguments, each a list of what it is in the calls; the rest is what they share with other jobs."""
-        rows = zip(*columns, strict=True)
+        """``columns`` are the arguments; the rest is what they share with those of other jobs."""
+        rows = _rows(columns)
         if self._in_process:
             return [_made(number, function, row) for number, row in enumerate(rows, self._first)]
 
         def make(notes: Notes) -> None:
-            reached = notes.reached(self._first, self._first + len(columns[0]))
-            notes.make(function, itertools.islice(rows, reached - self._first, None), reached)
+            reached = notes.reached(self._first, self._first + len(rows))
+            notes.make(function, rows[reached - self._first :], reached)
 
         return self._noted(make)
 
@@ -291,8 +292,13 @@ class Share(_Maker):
                 if reached == first + self._size:
                     continue
                 chunk = chunks.submission(number)
-                rows = zip(*chunk.args[0], strict=True)
-                notes.make(chunk.function, itertools.islice(rows, reached - first, None), reached)
+                notes.make(chunk.function, _rows(chunk.args[0])[reached - first :], reached)
+
+
+def _rows(columns: Columns) -> list[tuple[Any, ...]]:
+    """The arguments of each call."""
+    whole = [serialization.loads(column) if isinstance(column, bytes) else column for column in columns]
+    return list(zip(*whole, strict=True))
 
 
 def _made(number: int, function: Callable[..., Any], row: tuple[Any, ...]) -> CallOutcome:

@@ -48,7 +48,7 @@ def test_the_shortest_iterable_ends_them_all(executor: submitit.AutoExecutor) ->
     empty = executor.map(pow, [2, 3], [])
     assert list(empty) == []
     assert empty.jobs == []
-    assert list(executor.map(mapped.tenfold)) == []
+    assert list(executor.map(mapped.tenfold, ())) == []
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -28,7 +28,7 @@ def map_noted(executor: submitit.LocalExecutor, place: Path, count: int, waits_a
     return executor.map(mapped.noted, range(count), [str(place)] * count, [waits_at] * count, **how)
 
 
-def errors_of(results: Iterator[Any], count: int) -> list[BaseException]:
+def errors_of(results: Iterator[Any], count: int) -> list[errors.UncompletedJobError]:
     found = []
     for _ in range(count):
         with pytest.raises(errors.UncompletedJobError) as raised:

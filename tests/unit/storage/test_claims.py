@@ -42,7 +42,7 @@ def test_each_piece_is_taken_once(tmp_path: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     taken = [[int(word) for word in process.communicate(timeout=60)[0].split()] for process in takers]
-    assert sorted(sum(taken, [])) == list(range(2000))
+    assert sorted(piece for pieces in taken for piece in pieces) == list(range(2000))
     for taker, pieces in enumerate(taken):
         assert Claims(path, taker).taken() == pieces == sorted(pieces)
         assert {Claims(path).taker(piece) for piece in pieces} <= {taker}
