@@ -36,6 +36,8 @@ CHUNKS_A_JOB = 4
 _QUICKEST_S, _SLOWEST_S = 0.005, 0.5
 #: A look at many files is not repeated before this many times the time that it took.
 _IDLE_TIMES = 100.0
+#: When so much was read of them, what has come is handed out before the rest is read.
+_ENOUGH = 64 << 20
 #: What is cheaper in each chunk than shared, and so are short texts.
 _ATOMS = frozenset({type(None), bool, int, float, complex})
 
@@ -265,8 +267,11 @@ class MapResults(Iterator[R]):
         self._left = plan.calls
         #: The first call of each chunk of which nothing is known.
         self._reached = list(self._firsts())
+        #: The same as far as files were only looked through.
+        self._seen: dict[int, int] = {}
+        #: The jobs that more may come from, by their numbers, and those of them that are over.
         self._open = dict(enumerate(self.jobs))
-        self._ended: set[int] = set()
+        self._over: set[int] = set()
         self._numbers = {id(job): number for number, job in enumerate(self.jobs)}
         self._begin()
 
@@ -349,16 +354,20 @@ class MapResults(Iterator[R]):
     # ---- progress
 
     def progress(self) -> list[ChunkProgress]:
-        """How many calls of each chunk have ended by now; looks at the files of all jobs that run."""
-        if self._plan.streams:
-            self._look_at_all(float("-inf"))
-        chunks = [range(first, min(self._plan.calls, first + self._plan.size)) for first in self._firsts()]
-        return [ChunkProgress(calls, ended - calls.start) for calls, ended in zip(chunks, self._reached, strict=True)]
+        """How many calls of each chunk have ended by now; looks at the files of all jobs whose results are still to come."""
+        for reader in self._readers.values():
+            for first, stop in reader.look():
+                chunk = first // self._plan.size
+                self._seen[chunk] = max(self._seen.get(chunk, first), stop)
+        return [
+            ChunkProgress(range(first, self._plan.stop(chunk)), max(reached, self._seen.get(chunk, first)) - first)
+            for chunk, (first, reached) in enumerate(zip(self._firsts(), self._reached, strict=True))
+        ]
 
     def cancel(self) -> None:
         """Cancel the jobs that are not over. Calls that have ended keep their results, all others raise ``JobCancelledError``."""
         for number, job in self._open.items():
-            if number not in self._ended:
+            if number not in self._over:
                 job.cancel(check=False)
 
     # ---- waiting
@@ -374,6 +383,8 @@ class MapResults(Iterator[R]):
                 self._hear()
         except KeyboardInterrupt:
             self._begin()  # it may have come between two steps that belong together
+            if not self._plan.streams:
+                raise
             ids = f"{self.jobs[0].job_id} … {self.jobs[-1].job_id}" if len(self.jobs) > 1 else self.jobs[0].job_id
             print(
                 f"\nStopped waiting for the results of {self._plan.calls} calls; their jobs go on ({ids}). The iterator goes on "
@@ -393,49 +404,54 @@ class MapResults(Iterator[R]):
                 )
             pause = min(pause, self._deadline - now)
         if not self._plan.streams:
-            self._ended.add(min(self._open.keys() - self._ended))  # to look whether such a job is over is to run it
+            self._over.add(min(self._open))  # to look whether such a job is over is to run it
             return
         if self._waiter is None:
             from submitit.orchestrator.tracker import Waiter
 
-            self._waiter = Waiter(job for number, job in self._open.items() if number not in self._ended)
+            self._waiter = Waiter(job for number, job in self._open.items() if number not in self._over)
         if not self._waiter.pending:
             time.sleep(pause)  # all are over, and a file is late
             return
-        self._ended.update(self._numbers[id(job)] for job in self._waiter.ended(pause))
+        self._over.update(self._numbers[id(job)] for job in self._waiter.ended(pause))
 
     def _look(self) -> bool:
         """Take in what is new in the files that matter now, and the ends of jobs; say whether there was anything."""
         if not self._ordered:
-            return self._look_at_all(self._look_at)
+            return self._look_at_all()
         chunk = self._next // self._plan.size
         number = self._taker(chunk)
         if number is None:
-            if len(self._ended) < len(self.jobs):
+            if len(self._over) < len(self._open):
                 return False
             return self._lose_rest(chunk)
         if number in self._open:
             return self._look_at_one(number)
         return self._lose_rest(chunk)
 
-    def _look_at_all(self, due: float) -> bool:
+    def _look_at_all(self) -> bool:
+        """Without order: of jobs that go on, no more often than it costs little; of those that are over, at once."""
         began = time.monotonic()
-        if began < due and not self._ended & self._open.keys():
-            return False
-        news = [self._look_at_one(number) for number in list(self._open)]
+        due = began >= self._look_at
+        news, enough = False, _ENOUGH
+        for number in list(self._open if due else self._over):
+            before = self._readers[number].place if self._plan.streams else 0
+            news |= self._look_at_one(number)
+            if number in self._readers:
+                enough -= self._readers[number].place - before
+            if enough < 0:
+                break
         if not self._open and self._left and not self._ready:
-            news += [
-                self._lose_rest(chunk)
-                for chunk in range(self._plan.chunks)
-                if self._reached[chunk] < self._plan.stop(chunk)
-            ]
-        now = time.monotonic()
-        self._look_at = now + (now - began) * _IDLE_TIMES
-        return any(news)
+            for chunk in range(self._plan.chunks):
+                news |= self._lose_rest(chunk)
+        if due:
+            now = time.monotonic()
+            self._look_at = now + (now - began) * _IDLE_TIMES
+        return news
 
     def _look_at_one(self, number: int) -> bool:
         """Take in what a job has noted since the last time, and its end."""
-        over = number in self._ended
+        over = number in self._over
         if not self._plan.streams:
             if over:
                 self._finish_in_process(number)
@@ -461,6 +477,7 @@ class MapResults(Iterator[R]):
 
             error = UncompletedJobError(f"{job.paths.locate('calls')!r} is gone, or was cut short")
         del self._open[number], self._readers[number]
+        self._over.discard(number)
         if error is not None:
             for chunk in self._chunks_of(number):
                 self._lose(chunk, error, running=reader.place > 0)
@@ -471,6 +488,7 @@ class MapResults(Iterator[R]):
         job.wait()  # Ctrl-C passes through
         error: Any = job.exception()
         del self._open[number]
+        self._over.discard(number)
         if error is not None:
             from submitit.errors import UncompletedJobError
 

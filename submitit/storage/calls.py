@@ -6,7 +6,8 @@
     frame           how some consecutive calls ended
     frame …
 
-    frame = length of the body (8 bytes), CRC-32 of the body (4 bytes), body: a pickle of atoms and built-in containers
+    frame = number of the first call and of those that follow (8 bytes each), length of the body (8 bytes), CRC-32 of the body
+            (4 bytes), body: a pickle of atoms and built-in containers
 
 What is no atom is pickled bytes within a body: a value whose class does not unpickle costs nothing but itself. Only the
 job writes, and only at the end. A frame that is not whole, since its writer was killed or goes on, is no frame.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     #: How a call ended whose value is no atom: ``("success", "", pickle)`` or ``("error", traceback, pickled exception)``.
     Other = tuple[str, str, bytes | None]
 
-_FRAME = struct.Struct("<QI")
+_FRAME = struct.Struct("<QQQI")
 #: Others never write what is loaded as code, whatever the umask is.
 _MODE = 0o644
 #: So much is read at a time, or one frame.
@@ -73,8 +74,9 @@ class Reader:
         self._path = os.fspath(path)
         self._name = name
         self._last = Run(0, [], {})
-        #: How far it has been read.
+        #: How far it has been read, and how far it was only looked through.
         self.place = 0
+        self._seen = 0
 
     def read(self) -> list[Run]:
         """The calls that have ended since the last time, or some of them if they are many. Each is told of once.
@@ -92,6 +94,30 @@ class Reader:
                 return self._read(file, size)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def look(self) -> list[tuple[int, int]]:
+        """Which calls have ended since the last look, as numbers of first calls and of those after the last.
+
+        Their outcomes are neither loaded nor taken from what ``read`` gives.
+        """
+        found = []
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if not self._seen:
+                    check_trust(self._path, file.fileno())
+                    if _next_body(file, size) != self._name:
+                        return []
+                    self._seen = file.tell()
+                while len(head := os.pread(file.fileno(), _FRAME.size, self._seen)) == _FRAME.size:
+                    first, count, length, _ = _FRAME.unpack(head)
+                    if self._seen + _FRAME.size + length > size:
+                        break
+                    self._seen += _FRAME.size + length
+                    found.append((first, first + count))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return found
 
     def _read(self, file: BinaryIO, size: int) -> list[Run]:
         file.seek(self.place)
@@ -121,7 +147,7 @@ def _next_body(file: BinaryIO, size: int) -> Any:
     head = file.read(_FRAME.size)
     if len(head) < _FRAME.size:
         return None
-    length, checksum = _FRAME.unpack(head)
+    _, _, length, checksum = _FRAME.unpack(head)
     if length > size - file.tell():
         return None
     body = file.read(length)
@@ -148,11 +174,11 @@ class Writer:
         os.ftruncate(self._file, reader.place)
         self._began = self._closed = time.monotonic()
         if not reader.place:
-            self._write(name)
+            self._write(0, 0, name)
 
     def write(self, run: Run) -> None:
         """The calls are noted; if the file system keeps what a killed process has written, for good."""
-        self._write(tuple(run))
+        self._write(run.first, len(run.values), tuple(run))
         now = time.monotonic()
         if now - self._closed > min(_SLOWEST_CLOSE_S, max(_QUICKEST_CLOSE_S, (now - self._began) / 25)):
             self._closed = now
@@ -169,11 +195,11 @@ class Writer:
     def _open(self, flags: int = 0) -> int:
         return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, _MODE)
 
-    def _write(self, body: object) -> None:
+    def _write(self, first: int, count: int, body: object) -> None:
         data = serialization.dumps_plain(body)
         size = os.fstat(self._file).st_size
         try:
-            left = memoryview(_FRAME.pack(len(data), crc32(data)) + data)
+            left = memoryview(_FRAME.pack(first, count, len(data), crc32(data)) + data)
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError as error:

@@ -49,6 +49,7 @@ def test_results_come_before_their_chunk_has_ended(
     assert [next(results) for _ in range(4)] == [0, 10, 20, 30]
     mapped.until_started(place, 4)
     assert results.progress() == [(range(6), 4)]
+    assert pickle.loads(pickle.dumps(results)).progress() == [(range(6), 4)], "without having handed out any"
     assert not results.jobs[0].done()
     (place / "go").write_text("now")
     assert list(results) == [40, 50]

@@ -35,6 +35,21 @@ def test_what_is_written_is_read_once(path: Path) -> None:
     assert Reader(path, "map").read() == [first, second]
 
 
+def test_a_look_tells_what_has_ended_and_takes_nothing(path: Path) -> None:
+    reader = Reader(path, "map")
+    assert reader.look() == []
+    writer = Writer(path, "map")
+    assert reader.look() == []
+    writer.write(Run(0, [1, 2], {}))
+    writer.write(Run(2, [3], {}))
+    assert reader.look() == [(0, 2), (2, 3)]
+    assert len(reader.read()) == 2
+    writer.write(Run(3, ["x" * 100], {}))
+    os.truncate(path, path.stat().st_size - 1)
+    assert reader.look() == []
+    assert Reader(path, "other").look() == []
+
+
 @pytest.mark.parametrize("damage", ["head", "body", "checksum"])
 def test_a_frame_that_is_not_whole_is_none(path: Path, damage: str) -> None:
     writer = Writer(path, "map")
