@@ -94,7 +94,7 @@ def submit(
     size = size or max(1, -(-count // (CHUNKS_A_JOB * (at_a_time or 1))))
     from submitit.storage import names
 
-    plan = Plan(names.unique_name(), count, size, None, backend._is_elsewhere)
+    plan = Plan(names.unique_name(), count, size, None, not backend.job_class._runs_when_asked)
     if not count:
         return MapResults([], plan, deadline, ordered=ordered)
     chunks = _cut(columns, size, pack=plan.streams)
@@ -366,9 +366,9 @@ class MapResults(Iterator[R]):
 
     def cancel(self) -> None:
         """Cancel the jobs that are not over. Calls that have ended keep their results, all others raise ``JobCancelledError``."""
-        for number, job in self._open.items():
-            if number not in self._over:
-                job.cancel(check=False)
+        from submitit.client.cancelling import cancel
+
+        cancel([job for number, job in self._open.items() if number not in self._over])
 
     # ---- waiting
 
