@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from zlib import crc32
+from binascii import crc32
 
 from submitit.records import NamedTuple
 from submitit.storage import serialization

@@ -67,6 +67,8 @@ def awkward(number: int) -> Any:
         lambda: calls.recursion(),
         lambda: next(iter(())),
         lambda: True,
+        lambda: growing(number),
+        lambda: growing(number),
     ]
     return kinds[number]()
 
