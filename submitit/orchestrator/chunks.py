@@ -144,7 +144,7 @@ class Notes:
         for number, row in enumerate(rows, first):
             try:
                 value = function(*row)
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - that is how the call ended
                 if os.getpid() != self._pid:
                     _leave(error)
                 value = None

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 import submitit
+from submitit.client.mapping import MapResults, Plan
 from submitit.local import resources
-from submitit.storage import payload
+from submitit.orchestrator.chunks import Outcomes
+from submitit.storage import claims, payload
+from submitit.storage.calls import Run, Writer
+from submitit.storage.claims import Claims
 from support import calls, mapped
-from support.fakes import FakeExecutor, files_below
+from support.fakes import FakeExecutor, FakeJob, files_below
 
 
 def sizes(results: Any) -> list[int]:
@@ -131,3 +135,23 @@ def test_an_element_of_a_payload_is_read_as_often_as_one_likes(tmp_path: Path) -
         assert [first.args[1], second.args[1], again.args[1]] == [0, 2, 2]
         with pytest.raises(IndexError, match="3 submission"):
             opened.submission(3)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_chunk_that_two_jobs_have_made_is_handed_out_once(tmp_path: Path, ordered: bool) -> None:
+    """As where the locks of a file system are those of each node alone."""
+    jobs: list[FakeJob[Any]] = [FakeJob(tmp_path / "%j", f"7_{number}") for number in range(2)]
+    claims.make(tmp_path / "map.claims", 2)
+    made = [[Run(0, [0, 10], {}), Run(2, [20], {})], [Run(2, [20, 30], {}), Run(0, [0], {})]]
+    for number, (job, runs) in enumerate(zip(jobs, made, strict=True)):
+        assert Claims(tmp_path / "map.claims", number).take() == number
+        job.paths.folder.mkdir()
+        writer = Writer(job.paths.locate("calls"), "map")
+        for run in runs:
+            writer.write(run)
+        job.finish(Outcomes(job.paths.locate("calls"), "map", writer.close(), 3))
+    plan = Plan("map", 4, 2, str(tmp_path / "map.claims"), streams=True)
+    results: MapResults[int] = MapResults(jobs, plan, ordered=ordered)
+    assert [chunk.ended for chunk in results.progress()] == [2, 2]
+    assert sorted(results) == [0, 10, 20, 30]
+    assert [chunk.ended for chunk in results.progress()] == [2, 2]
