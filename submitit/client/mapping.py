@@ -21,6 +21,7 @@ from submitit.storage.calls import Reader, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from submitit.client.executor import Executor
     from submitit.client.job import Job
@@ -133,17 +134,20 @@ def _submit_shares(
     takers: int,
 ) -> tuple[list[Job[Any]], str]:
     from submitit.orchestrator.chunks import Share
+    from submitit.storage import claims
     from submitit.storage.submission import DelayedSubmission
 
     backend: Any = executor._backend()
     work = [DelayedSubmission(function, chunk, *more) for chunk, more in zip(chunks, shared, strict=True)]
-    files = backend._write_shared(work)
-    path, claims = map(os.fspath, files)
+    path: Path = backend._write_shared(work)
+    taken = path.with_suffix(".claims")
     try:
-        shares = [Share(plan.name, function, path, claims, plan.size, taker, takers) for taker in range(takers)]
-        return executor._process([DelayedSubmission(share) for share in shares]), claims
+        claims.make(taken, len(work))
+        files = os.fspath(path), os.fspath(taken)
+        shares = [Share(plan.name, function, *files, plan.size, taker, takers) for taker in range(takers)]
+        return executor._process([DelayedSubmission(share) for share in shares]), os.fspath(taken)
     except Exception:
-        for file in files:
+        for file in (path, taken):
             file.unlink(missing_ok=True)
         raise
 

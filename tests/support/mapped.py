@@ -116,3 +116,7 @@ def fork_and_exit(_: int) -> int:
     if not child:
         sys.exit(7)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def interrupted(_: int) -> None:
+    raise KeyboardInterrupt
