@@ -114,13 +114,12 @@ def _submit_each(
     from submitit.orchestrator.chunks import Chunk
     from submitit.storage.submission import DelayedSubmission
 
-    in_process = not plan.streams
+    examine = None if plan.streams else executor._backend().job_class._examine
+    numbered = enumerate(zip(chunks, shared, strict=True))
     return executor._process(
         [
-            DelayedSubmission(
-                Chunk(plan.name, function, number * plan.size, in_process=in_process), function, chunk, *more
-            )
-            for number, (chunk, more) in enumerate(zip(chunks, shared, strict=True))
+            DelayedSubmission(Chunk(plan.name, function, number * plan.size, examine), function, chunk, *more)
+            for number, (chunk, more) in numbered
         ]
     )
 
