@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from submitit.storage.calls import Reader, Run
@@ -100,12 +101,35 @@ def submit(
         return MapResults([], plan, deadline, ordered=ordered)
     chunks = _cut(columns, size, pack=plan.streams)
     shared = _shared(columns, size) if plan.streams and len(chunks) > 1 else [[] for _ in chunks]
-    if at_a_time is None or len(chunks) <= at_a_time:
-        jobs = _submit_each(executor, plan, function, chunks, shared)
-    else:
-        jobs, claims = _submit_shares(executor, plan, function, chunks, shared, at_a_time)
-        plan = plan._replace(claims=claims)
+    try:
+        if at_a_time is None or len(chunks) <= at_a_time:
+            jobs = _submit_each(executor, plan, function, chunks, shared)
+        else:
+            jobs, claims = _submit_shares(executor, plan, function, chunks, shared, at_a_time)
+            plan = plan._replace(claims=claims)
+    except Exception as error:
+        named = _about_a_call(error, function, columns)
+        if named is None:
+            raise
+        raise named from error
     return MapResults(jobs, plan, deadline, ordered=ordered)
+
+
+def _about_a_call(error: Exception, function: Callable[..., Any], columns: list[list[Any]]) -> Exception | None:
+    """Where a chunk could not be pickled: the error that names the call in it that cannot."""
+    from submitit.storage import serialization
+    from submitit.storage.submission import UNPICKLABLE, DelayedSubmission, explain_unpicklable
+
+    if not str(error).startswith(UNPICKLABLE):
+        return None
+    parts: Iterable[tuple[int, object]] = enumerate(zip(*columns, strict=True))
+    for number, part in chain([(0, function)], parts):
+        try:
+            serialization.dumps(part)
+        except Exception as problem:  # noqa: BLE001 - a value's own pickling code may raise anything
+            row = (column[number] for column in columns)
+            return explain_unpicklable(problem, DelayedSubmission(function, *row), number)
+    return None
 
 
 def _submit_each(

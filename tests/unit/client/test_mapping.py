@@ -115,8 +115,13 @@ def test_what_cannot_be_sent_leaves_no_file(tmp_path: Path, monkeypatch: pytest.
     local = submitit.LocalExecutor(tmp_path / "jobs")
     local.update_parameters(array_parallelism=1)
     for chunksize in (1, 2):
-        with pytest.raises(TypeError, match="lock"):
-            local.map(str, [1, threading.Lock()], chunksize=chunksize)
+        with pytest.raises(
+            TypeError, match=r"the call of joined for its job: element 2: args\[1\]: cannot pickle '_thread.lock'"
+        ):
+            local.map(mapped.joined, "abc", [1, 2, threading.Lock()], chunksize=chunksize)
+        lock = threading.Lock()
+        with pytest.raises(TypeError, match="closure variable lock of held"):
+            local.map(mapped.holding(lock), [1, 2], chunksize=chunksize)
     local.max_pickle_size_gb = 1e-6
     with pytest.raises(RuntimeError, match="max_pickle_size_gb"):
         local.map(mapped.tenfold, range(100_000), chunksize=1000)
