@@ -16,6 +16,7 @@ if not TYPE_CHECKING:
             "dry_run",
             "executor",
             "job",
+            "mapping",
             "parameters",
             "throttling",
             "waiting",
