@@ -74,10 +74,11 @@ test-full: ## the long cases as well, then every supported Python
 venv: .venv/ready ## .venv: the checkout, editable, with all tools
 
 .PHONY: lint
-lint: .venv/ready ## ruff, mypy strict, the import contracts
+lint: .venv/ready ## ruff, mypy strict, pyright on the public types, the import contracts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/lint-imports --no-logo
 
 .PHONY: bench

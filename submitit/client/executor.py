@@ -6,7 +6,7 @@ import abc
 import contextlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from submitit.client.job import Job
 from submitit.client.parameters import EquivalenceDict, without_markers
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+A1 = TypeVar("A1")
+A2 = TypeVar("A2")
+A3 = TypeVar("A3")
+A4 = TypeVar("A4")
+A5 = TypeVar("A5")
 
 _NO_CHANGES = 'Changing parameters within batch context "with executor.batch():" is not allowed'
 
@@ -68,6 +73,56 @@ class Executor(abc.ABC):
         self._delayed_batch.append((job, submission))
         return job
 
+    # No type says "an iterable for each argument": as for the built-in `map`, each number of them is written out.
+    @overload
+    def map_array(self, fn: Callable[[A1], R], iterable: Iterable[A1], /) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self, fn: Callable[[A1, A2], R], iterable: Iterable[A1], iterable2: Iterable[A2], /
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3, A4], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3, A4, A5], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        iterable5: Iterable[A5],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[..., R],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        iterable5: Iterable[Any],
+        iterable6: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+    ) -> list[Job[R]]: ...
     def map_array(self, fn: Callable[..., R], *iterable: Iterable[Any]) -> list[Job[R]]:
         """Submit ``fn`` once for each tuple of ``zip(*iterable)``, as a job array where the backend has such.
 
