@@ -82,10 +82,14 @@ lint: .venv/ready ## ruff, mypy strict, pyright on the public types, the import 
 	.venv/bin/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(BUILD)/bench/installed ## the figures, beside those of the last 1.x
+bench: $(BUILD)/bench/installed ## the figures, beside the last 1.x and its peers (ARGS="--publish": the page of the docs too)
 	@mkdir -p $(BUILD)/away
 	@tests/support/install_programs || echo "without Slurm: its figures are left out" >&2
 	@cd $(BUILD)/away && $(abspath $(BUILD))/bench/bin/python $(CURDIR)/benchmarks/run.py $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(BUILD)/bench/installed ## installs what it is measured beside anew, each in an environment of its own
+	@$(BUILD)/bench/bin/python benchmarks/run.py --make-peers
 
 .PHONY: docs
 docs: ## checks that every link between the documents leads somewhere
