@@ -23,8 +23,8 @@ DIFFERENCES = {
     "process pool, a process a call": ("new, spawned", "no", "no", "-"),
     "joblib/loky": ("kept", "no", "no", "-"),
     "dask.distributed": ("kept", "no", "the worker's", "another package"),
-    "parsl": ("kept", "no", "the worker's", "a configuration"),
-    "executorlib": ("new, spawned", "on request", "no", "another executor"),
+    "parsl": ("kept", "no", "the worker's", "another provider"),
+    "executorlib": ("new, spawned", "on request", "errors, on request", "another executor"),
 }
 
 

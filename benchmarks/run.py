@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in (known for known in GROUPS if known in options.only):
             print(f"measuring: {name}", file=sys.stderr)
             groups[name] = _measure(bench, name)
+            results.write(options.json or build / "bench.json", groups)
     finally:
         if not options.keep:
             for directory in filter(None, (bench.work, bench.in_memory)):
@@ -85,7 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(f"not measured: {problem}")
     print(report.summary(figures))
-    results.write(options.json or build / "bench.json", groups)
     if options.publish:
         publish.publish(groups)
     return 1 if problems else 0
