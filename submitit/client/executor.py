@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from submitit.client.dry_run import DryRun
+    from submitit.client.futures import FuturesExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -103,6 +104,12 @@ class Executor(abc.ABC):
         be pickled or is too large, and ``NotImplementedError`` where the backend cannot tell.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot tell what it would send")
+
+    def as_futures(self) -> FuturesExecutor:
+        """This executor as one of ``concurrent.futures``: what takes those takes it, and its ``submit`` gives a true ``Future``."""
+        from submitit.client.futures import FuturesExecutor
+
+        return FuturesExecutor(self._process, _check_callable)
 
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
