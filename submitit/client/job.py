@@ -13,7 +13,7 @@ from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from submitit.client.awaitable import AsyncJobProxy
@@ -45,6 +45,8 @@ class Job(Generic[R]):
     _cancel_command = "dummy"
     #: How long the result of a job that is over may take to appear, in seconds (network file systems).
     _results_timeout_s: float = 15
+    #: Whether the job is over as soon as anybody asks, since that makes it run, in the thread that asks.
+    _runs_when_asked = False
     #: Asks the scheduler; shared by the jobs of a class.
     watcher: InfoWatcher = InfoWatcher()
 
@@ -69,13 +71,14 @@ class Job(Generic[R]):
     def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,)) -> None:
         self._job_id = job_id
         self._tasks = tuple(tasks)
-        self._sub_jobs = []
-        self._cancel_at_deletion = False
+        # what most of a hundred thousand handles have in common is the class's
         if len(tasks) > 1:
             self._sub_jobs = [type(self)(folder=folder, job_id=job_id, tasks=(task,)) for task in tasks]
         self._paths = JobPaths(folder, job_id=job_id, task_id=self.task_id or 0)
         self._start_time = time.time()
         self._last_status_check = self._start_time
+        # Objects whose attributes appear later, and not all in one order, take four times the memory.
+        self._ending, self._sighting, self._cancelled = None, None, False
         self._register_in_watcher()
 
     def _register_in_watcher(self) -> None:
@@ -93,6 +96,21 @@ class Job(Generic[R]):
     def task_id(self) -> int | None:
         """The rank that this handle is about; ``None`` if it is about several."""
         return None if len(self._tasks) > 1 else self._tasks[0]
+
+    @property
+    def key(self) -> tuple[str, int, str, int, int]:
+        """What names the job, for sorting and for finding a handle again: equal handles of one job have the same.
+
+        It is ``(folder, number, word, index, task)``: the executor's folder; the job's, or its array's, id as a number, so that 9
+        comes before 10; the id itself where it is no number (which is -1 then; otherwise ``""``); the index in the array, -1
+        outside of one; and the rank, -1 for a handle of several.
+        """
+        array, _, index = self.job_id.partition("_")
+        if not (array.isdecimal() and (index.isdecimal() or not index)):
+            array, index = self.job_id, ""
+        number, word = (int(array), "") if array.isdecimal() else (-1, array)
+        task = self.task_id
+        return self.paths._template, number, word, int(index or -1), -1 if task is None else task
 
     @property
     def num_tasks(self) -> int:
@@ -202,6 +220,8 @@ class Job(Generic[R]):
 
         Ctrl-C ends the wait, not the job.
         """
+        if self._ending is not None:
+            return
         try:
             from submitit.orchestrator import tracker
 
@@ -300,6 +320,19 @@ class Job(Generic[R]):
         commands.call([self._cancel_command, self.job_id], check=check)
         self._note_cancelled()
 
+    @classmethod
+    def _cancel_all(cls, jobs: Sequence[Job[Any]], check: bool) -> None:
+        """Cancel jobs of this class; with ``check`` the first refusal raises, after all the others were cancelled."""
+        first: Exception | None = None
+        for job in jobs:
+            if job._ending is None:
+                try:
+                    job.cancel(check=check)
+                except Exception as error:  # noqa: BLE001 - raised below
+                    first = first or error
+        if first is not None:
+            raise first
+
     def _note_cancelled(self) -> None:
         """The job is over for this process: whoever waits for this handle learns of it now."""
         self._cancelled = True
@@ -355,6 +388,15 @@ class Job(Generic[R]):
         from submitit.client.awaitable import AsyncJobProxy
 
         return AsyncJobProxy(self)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await job`` gives what ``result()`` gives, and leaves the event loop to others until then.
+
+        Of a job of several tasks it raises ``AssertionError`` at once, as ``result()`` does: ``await job.awaitable().results()``
+        gives their values. Cancelling the coroutine does not cancel the job.
+        """
+        assert self.num_tasks == 1, "You should use `await job.awaitable().results()` if your job has subtasks."
+        return self.awaitable().result().__await__()
 
     # ---- for the tracker and the collector
 
@@ -437,7 +479,23 @@ class Job(Generic[R]):
     # ---- as an object
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}<job_id={self.job_id}, task_id={self.task_id}, state="{self.state}">'
+        # A notebook shows lists of thousands: what is not known is not asked for here.
+        return f'{type(self).__name__}<job_id={self.job_id}, task_id={self.task_id}, state="{self._last_state()}">'
+
+    def _last_state(self) -> str:
+        """The state as of the last time that anybody asked or told; runs no command and looks at no file."""
+        from submitit.orchestrator.state import JobState
+
+        ended = "" if self._ending is None else self._ending.state
+        if ended or self._cancelled:
+            return ended or "CANCELLED"
+        try:
+            state: str = self.watcher.get_state(self.job_id, mode="cache")
+        except Exception:  # noqa: BLE001 - a plugin's own; this is for people who look for errors
+            state = "UNKNOWN"
+        if self._ending is not None and not JobState.read(state).final:
+            return "COMPLETING"  # its results are here
+        return "PENDING" if state == "UNKNOWN" and self._submitted_here else state
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -39,6 +39,7 @@ class DebugInfoWatcher(InfoWatcher):
 class DebugJob(Job[R]):
     """A call that runs in this process, at most once, when its result, exception or end is asked for."""
 
+    _runs_when_asked = True
     watcher = DebugInfoWatcher()
 
     def __init__(self, folder: Path | str, submission: DelayedSubmission) -> None:
@@ -103,6 +104,9 @@ class DebugJob(Job[R]):
         if self._ran:
             return "DONE"
         return "CANCELLED" if self._cancelled else "QUEUED"
+
+    def _last_state(self) -> str:
+        return self.state
 
     def get_info(self, mode: str = "force") -> dict[str, str]:
         return {"STATE": self.state}

@@ -150,6 +150,8 @@ class Waiter:
         self._by_source: dict[Source, dict[str, list[Waitable]]] = {}
         self._place: dict[Source, int] = {}
         self._plain: dict[Waitable, None] = {}
+        #: Asked one at a time, when no other is over: it runs then.
+        self._lazy: dict[Waitable, None] = {}
         self._suspects: dict[int, Waitable] = {}
         self._fresh: list[Waitable] = []
         self._heard: dict[int, float] = {}
@@ -169,7 +171,9 @@ class Waiter:
                 continue
             self._waiting[job] = None
             source = job._source()
-            if source is None:
+            if job._runs_when_asked:
+                self._lazy[job] = None
+            elif source is None:
                 self._plain[job] = None
             else:
                 self._listen(job, source)
@@ -188,6 +192,7 @@ class Waiter:
         del self._waiting[job]
         self._suspects.pop(id(job), None)
         self._plain.pop(job, None)
+        self._lazy.pop(job, None)
         for source, jobs in self._by_source.items():
             group = jobs.get(job.job_id, [])
             if job in group:
@@ -272,14 +277,14 @@ class Waiter:
                 looked[id(job)] = job
         self._fresh = []
         if not (looked or self._suspects or self._plain) and time.monotonic() < self._idle_until:
-            return []  # twice a second for days: most looks end here
+            return self._run_one()  # twice a second for days: most looks end here
         looked.update(self._suspects)
         over = [job for job in looked.values() if self._look(job)]
         over += self._look_at_plain()
         over += self._ask()
         over += self._sweep()
         self._idle_until = min(self._idle_until, self._sweep_at)
-        return over
+        return over or self._run_one()
 
     def _look(self, job: Waitable) -> bool:
         """Whether a job not handed out yet is over; keeps in mind whether the scheduler has to be asked about it."""
@@ -295,6 +300,13 @@ class Waiter:
         else:
             self._suspects.pop(id(job), None)
         return False
+
+    def _run_one(self) -> list[Waitable]:
+        for job in self._lazy:
+            job.done()
+            self.discard(job)
+            return [job]
+        return []
 
     def _look_at_plain(self) -> list[Waitable]:
         now = time.monotonic()
@@ -362,7 +374,7 @@ class Waiter:
 
     def _told(self) -> list[Waitable]:
         """The jobs that some source tells of."""
-        return [job for job in self._waiting if job not in self._plain]
+        return [job for job in self._waiting if job not in self._plain and job not in self._lazy]
 
     def _sleep(self, seconds: float, wake: Wake) -> bool:
         """Sleep for so long at most, or until there is something to look at; whether it was ``wake`` that said so."""
