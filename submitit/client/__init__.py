@@ -17,6 +17,8 @@ if not TYPE_CHECKING:
             "executor",
             "futures",
             "job",
+            "joblib",
+            "packed",
             "parameters",
             "throttling",
             "waiting",

@@ -17,6 +17,8 @@ import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from submitit import log
+from submitit.client import packed
+from submitit.client.cancelling import cancel
 from submitit.errors import FailedJobError, UncompletedJobError
 from submitit.orchestrator.sources import MarkerSource
 from submitit.orchestrator.state import JobState
@@ -159,7 +161,7 @@ class FuturesExecutor(concurrent.futures.Executor):
         if chunksize == 1:
             return _values(self._submit([_call(fn, *args) for args in calls]), deadline)
         chunks = iter(lambda: list(itertools.islice(calls, chunksize)), [])
-        futures = self._submit([_call(_call_each, fn, chunk) for chunk in chunks])
+        futures = self._submit([_call(packed.call_each, fn, chunk) for chunk in chunks])
         return _each(_values(futures, deadline))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -219,10 +221,6 @@ def _call(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> DelayedSubmis
     return call
 
 
-def _call_each(fn: Callable[..., R], chunk: list[tuple[Any, ...]]) -> list[R]:
-    return [fn(*args) for args in chunk]
-
-
 def _values(futures: list[JobFuture[R]], deadline: float | None) -> Iterator[R]:
     futures.reverse()
 
@@ -251,16 +249,14 @@ def _cancel(futures: Iterable[JobFuture[Any]]) -> None:
     for future in waiting:
         future._being_cancelled = True
     try:
-        for future in waiting:
-            future.job.cancel()
+        cancel([future.job for future in waiting])
     except Exception as error:  # noqa: BLE001 - whatever the scheduler's command fails with, the jobs go on
-        many = "1 job was" if len(waiting) == 1 else f"{len(waiting)} jobs were"
-        log.get_logger().warning("%s not cancelled: %s", many, error)
+        log.get_logger().warning("Not all of %d jobs were cancelled: %s", len(waiting), error)
         for future in waiting:
-            future._being_cancelled = False
-        return
+            future._being_cancelled = future.job._cancelled
     for future in waiting:
-        future._become_cancelled()
+        if future._being_cancelled:
+            future._become_cancelled()
 
 
 @contextlib.contextmanager

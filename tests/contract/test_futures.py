@@ -112,6 +112,7 @@ def test_a_job_that_dies_is_broken_and_the_executor_goes_on(futures: FuturesExec
     assert isinstance(error, submitit.JobCancelledError)
     assert isinstance(error, BrokenExecutor)
     assert not cancelled.cancelled()
+    (tmp_path / "never").write_text("Slurm lets it go on for a while")
     assert futures.submit(calls.add, 1, 2).result(60) == 3
 
 

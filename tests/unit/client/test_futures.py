@@ -69,7 +69,7 @@ def test_no_future_has_a_thread_of_its_own_and_map_is_one_submission(tmp_path: P
 def test_a_scheduler_that_refuses_to_cancel(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     future = FakeExecutor(tmp_path).as_futures().submit(calls.add, 1, 2)
     assert not future.cancel()
-    assert "1 job was not cancelled: [Errno 2]" in caplog.text
+    assert "Not all of 1 jobs were cancelled: [Errno 2]" in caplog.text
     assert not future.done()
     end(future, 3)
     assert future.result(60) == 3
