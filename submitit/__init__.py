@@ -17,10 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage
     from submitit.client.auto import AutoExecutor
+    from submitit.client.cancelling import cancel
     from submitit.client.executor import Executor
     from submitit.client.job import Job
     from submitit.client.parameters import UNSET
     from submitit.client.throttling import throttle
+    from submitit.client.waiting import as_completed, wait
     from submitit.errors import (
         CorruptFileError,
         FailedJobError,
@@ -53,7 +55,10 @@ __all__ = [
     "DebugJob",
     "JobEnvironment",
     "UNSET",
+    "as_completed",
+    "cancel",
     "throttle",
+    "wait",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -89,7 +94,10 @@ _HOMES = {
     "DebugJob": "submitit.local.debug",
     "JobEnvironment": "submitit.orchestrator.environment",
     "UNSET": "submitit.client.parameters",
+    "as_completed": "submitit.client.waiting",
+    "cancel": "submitit.client.cancelling",
     "throttle": "submitit.client.throttling",
+    "wait": "submitit.client.waiting",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",

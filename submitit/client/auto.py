@@ -148,6 +148,9 @@ class AutoExecutor(Executor):
         """The script and the command that ``submit`` would send for this call, see the backend's executor."""
         return self._executor.dry_run(fn, *args, **kwargs)
 
+    def _concurrency(self) -> int | None:
+        return self._executor._concurrency()
+
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return self._executor._internal_process_submissions(delayed_submissions)
 

@@ -1,10 +1,9 @@
-"""Jobs for ``asyncio``: the waiting of any number of coroutines is done by one thread of the loop's pool."""
+"""Jobs for ``asyncio``: the loop is told when a job is over, and does nothing until then."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
-from submitit.orchestrator.tracker import Waiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +17,10 @@ class _Awaited(Protocol[R]):
 
     @property
     def num_tasks(self) -> int: ...
+    @property
+    def _runs_when_asked(self) -> bool: ...
+    @property
+    def _ending(self) -> Any: ...
     def task(self, task_id: int) -> _Awaited[R]: ...
     def done(self) -> bool: ...
     def result(self) -> R: ...
@@ -35,9 +38,10 @@ class AsyncJobProxy(Generic[R]):
 
     async def wait(self, poll_interval: float = 1) -> None:
         """Return once the job is over. Cancelling the coroutine does not cancel the job."""
-        import asyncio
-
-        await _watch_of(asyncio.get_running_loop()).over(self.job)
+        if self.job._runs_when_asked or self.job._ending is not None:
+            self.job.done()
+        else:
+            await _over(self.job)
 
     async def result(self, poll_interval: float = 1) -> R:
         """What the job's own ``result()`` returns or raises."""
@@ -58,71 +62,26 @@ class AsyncJobProxy(Generic[R]):
         yield from asyncio.as_completed([asyncio.ensure_future(task.result()) for task in tasks])
 
 
-class _Watch:
-    """Waits for all jobs that coroutines of one event loop wait for.
+async def _over(job: Any) -> None:
+    """Return once ``job`` is over. Any number of loops, and of coroutines of each, may wait for one job."""
+    import asyncio
 
-    The tracker blocks, and may put a question to a scheduler; so a thread of the loop's pool asks it, a slice at a time.
-    """
+    from submitit.orchestrator import notifier
 
-    #: A job that begins to be waited for is looked at within this time, and a loop that ends is not held up for longer.
-    SLICE_S = 0.05
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._futures: dict[Any, list[asyncio.Future[None]]] = {}
-        self._fresh = False
-        self._task: asyncio.Task[None] | None = None
+    def settle() -> None:
+        if not over.done():
+            over.set_result(None)
 
-    async def over(self, job: Any) -> None:
-        """Return once ``job`` is over."""
-        future = self._loop.create_future()
-        self._futures.setdefault(job, []).append(future)
-        self._fresh = True
-        if self._task is None or self._task.done():
-            self._task = self._loop.create_task(self._run())
-        try:
-            await future
-        finally:
-            waiting = self._futures.get(job)
-            if waiting and future in waiting:
-                waiting.remove(future)
-                if not waiting:
-                    del self._futures[job]
+    def tell(_: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle)
 
-    async def _run(self) -> None:
-        waiter: Waiter | None = None
-        try:
-            while self._futures:
-                if self._fresh or waiter is None:
-                    self._fresh = False
-                    waiter = Waiter(self._futures)
-                for job in await self._loop.run_in_executor(None, waiter.ended, self.SLICE_S):
-                    for future in self._futures.pop(job, ()):
-                        if not future.done():
-                            future.set_result(None)
-        except BaseException as error:
-            for futures in self._futures.values():
-                for future in futures:
-                    if not future.done():
-                        if isinstance(error, Exception):
-                            future.set_exception(error)
-                        else:
-                            future.cancel()
-            self._futures.clear()
-            if not isinstance(error, Exception):
-                raise
-
-
-_ATTRIBUTE = "_submitit_watch"
-
-
-def _watch_of(loop: asyncio.AbstractEventLoop) -> _Watch:
-    """The one watch of an event loop; it goes when the loop does."""
-    watch = getattr(loop, _ATTRIBUTE, None)
-    if watch is None:
-        watch = _Watch(loop)
-        try:
-            setattr(loop, _ATTRIBUTE, watch)
-        except AttributeError:  # a loop with slots: one watch each time is correct, and only slower
-            return watch
-    return watch
+    notifier.notifier().add([job], tell)
+    try:
+        await over
+    except BaseException:
+        notifier.notifier().discard([job], tell)
+        raise

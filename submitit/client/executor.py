@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from submitit.client.dry_run import DryRun
+    from submitit.client.futures import FuturesExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -44,6 +46,9 @@ class Executor(abc.ABC):
         #: The jobs of the batch block that is open, each with its call.
         self._delayed_batch: list[tuple[Job[Any], DelayedSubmission]] | None = None
         self._allow_implicit_submissions = False
+        if "joblib" in sys.modules:
+            with contextlib.suppress(ImportError):  # of a version that has no such backends
+                from submitit.client import joblib  # noqa: F401 - its backend is there from now on
 
     @classmethod
     def name(cls) -> str:
@@ -158,6 +163,16 @@ class Executor(abc.ABC):
         be pickled or is too large, and ``NotImplementedError`` where the backend cannot tell.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot tell what it would send")
+
+    def as_futures(self) -> FuturesExecutor:
+        """This executor as one of ``concurrent.futures``: what takes those takes it, and its ``submit`` gives a true ``Future``."""
+        from submitit.client.futures import FuturesExecutor
+
+        return FuturesExecutor(self._process, _check_callable)
+
+    def _concurrency(self) -> int | None:
+        """How many jobs can run beside this process at a time; ``None`` where only the scheduler knows."""
+        return None
 
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:

@@ -13,7 +13,7 @@ from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from submitit.client.awaitable import AsyncJobProxy
@@ -45,6 +45,8 @@ class Job(Generic[R]):
     _cancel_command = "dummy"
     #: How long the result of a job that is over may take to appear, in seconds (network file systems).
     _results_timeout_s: float = 15
+    #: Whether the job is over as soon as anybody asks, since that makes it run, in the thread that asks.
+    _runs_when_asked = False
     #: Asks the scheduler; shared by the jobs of a class.
     watcher: InfoWatcher = InfoWatcher()
 
@@ -69,13 +71,14 @@ class Job(Generic[R]):
     def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,)) -> None:
         self._job_id = job_id
         self._tasks = tuple(tasks)
-        self._sub_jobs = []
-        self._cancel_at_deletion = False
+        # what most of a hundred thousand handles have in common is the class's
         if len(tasks) > 1:
             self._sub_jobs = [type(self)(folder=folder, job_id=job_id, tasks=(task,)) for task in tasks]
         self._paths = JobPaths(folder, job_id=job_id, task_id=self.task_id or 0)
         self._start_time = time.time()
         self._last_status_check = self._start_time
+        # Objects whose attributes appear later, and not all in one order, take four times the memory.
+        self._ending, self._sighting, self._cancelled = None, None, False
         self._register_in_watcher()
 
     def _register_in_watcher(self) -> None:
@@ -93,6 +96,21 @@ class Job(Generic[R]):
     def task_id(self) -> int | None:
         """The rank that this handle is about; ``None`` if it is about several."""
         return None if len(self._tasks) > 1 else self._tasks[0]
+
+    @property
+    def key(self) -> tuple[str, int, str, int, int]:
+        """What names the job, for sorting and for finding a handle again: equal handles of one job have the same.
+
+        It is ``(folder, number, word, index, task)``: the executor's folder; the job's, or its array's, id as a number, so that 9
+        comes before 10; the id itself where it is no number (which is -1 then; otherwise ``""``); the index in the array, -1
+        outside of one; and the rank, -1 for a handle of several.
+        """
+        array, _, index = self.job_id.partition("_")
+        if not (array.isdecimal() and (index.isdecimal() or not index)):
+            array, index = self.job_id, ""
+        number, word = (int(array), "") if array.isdecimal() else (-1, array)
+        task = self.task_id
+        return self.paths._template, number, word, int(index or -1), -1 if task is None else task
 
     @property
     def num_tasks(self) -> int:
@@ -157,11 +175,53 @@ class Job(Generic[R]):
             return self._look()
         return False
 
+    def running(self) -> bool:
+        """Whether the job has begun and is not over. Asks the scheduler as rarely as ``state``."""
+        from submitit.orchestrator.state import JobState
+
+        return not self._known_to_be_over() and JobState.read(self.state).begun
+
+    def cancelled(self) -> bool:
+        """Whether the job has ended by being cancelled, by whomever. Asks the scheduler as rarely as ``state``."""
+        from submitit.orchestrator.state import JobState
+
+        if not self._known_to_be_over() and not JobState.read(self.state).final:
+            return False
+        return self.done() and self._ending is not None and JobState.read(self._ending.state) is JobState.CANCELLED
+
+    def add_done_callback(self, fn: Callable[[Job[R]], object]) -> None:
+        """Have ``fn(job)`` called once, when the job is over: succeeded, failed or cancelled.
+
+        Where that is known already it is called at once. Otherwise a thread of this process calls it, one for all jobs, so it
+        should not take long; callbacks of one job are called in their order. What it raises is logged and goes no further. No
+        callback keeps this process from ending, and a process that is forked has none of its parent's.
+        """
+        from submitit.orchestrator import notifier
+
+        if not callable(fn):
+            raise TypeError(f"add_done_callback(fn) takes a function that is given the job, not {fn!r:.100}")
+        if self._known_to_be_over():
+            notifier.call(fn, self)
+        else:
+            notifier.notifier().add([self], fn)
+
+    def _known_to_be_over(self) -> bool:
+        """Whether the job is over by what its markers, its controller or its result tell by now; asks no scheduler."""
+        if self._ending is not None:
+            return True
+        source = self._source()
+        if source is None:
+            return (self._cancelled or self._recorded()) and self.done()
+        source.refresh()
+        return self._look()
+
     def wait(self, timeout: float | None = None) -> None:
         """Block until the job is over, or for ``timeout`` seconds.
 
         Ctrl-C ends the wait, not the job.
         """
+        if self._ending is not None:
+            return
         try:
             from submitit.orchestrator import tracker
 
@@ -258,9 +318,29 @@ class Job(Generic[R]):
         from submitit import commands
 
         commands.call([self._cancel_command, self.job_id], check=check)
+        self._note_cancelled()
+
+    @classmethod
+    def _cancel_all(cls, jobs: Sequence[Job[Any]], check: bool) -> None:
+        """Cancel jobs of this class; with ``check`` the first refusal raises, after all the others were cancelled."""
+        first: Exception | None = None
+        for job in jobs:
+            if job._ending is None:
+                try:
+                    job.cancel(check=check)
+                except Exception as error:  # noqa: BLE001 - raised below
+                    first = first or error
+        if first is not None:
+            raise first
+
+    def _note_cancelled(self) -> None:
+        """The job is over for this process: whoever waits for this handle learns of it now."""
         self._cancelled = True
         for job in self._sub_jobs:
             job._cancelled = True
+        source = self._source()
+        if source is not None:
+            source.tell(self.job_id)
 
     def _interrupt(self, timeout: bool = False) -> None:
         """Send the job what a preemption sends, or with ``timeout`` what a time-out sends first; for trying out a checkpoint."""
@@ -309,6 +389,15 @@ class Job(Generic[R]):
 
         return AsyncJobProxy(self)
 
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await job`` gives what ``result()`` gives, and leaves the event loop to others until then.
+
+        Of a job of several tasks it raises ``AssertionError`` at once, as ``result()`` does: ``await job.awaitable().results()``
+        gives their values. Cancelling the coroutine does not cancel the job.
+        """
+        assert self.num_tasks == 1, "You should use `await job.awaitable().results()` if your job has subtasks."
+        return self.awaitable().result().__await__()
+
     # ---- for the tracker and the collector
 
     def _source(self) -> Source | None:
@@ -320,11 +409,14 @@ class Job(Generic[R]):
         from submitit.orchestrator import collector
 
         if self._ending is None:
-            if self._sighting is None:
-                self._sighting = collector.Sighting()
+            # Two threads may look at once: what one of them has seen is not taken back by the other.
+            sighting = self._sighting
+            if sighting is None:
+                sighting = self._sighting = collector.Sighting()
                 at_files = at_files or self._found_again()
-            self._ending = collector.judge(self, self._sighting, at_files=at_files)
-            if self._ending is not None:
+            ending = collector.judge(self, sighting, at_files=at_files)
+            if ending is not None:
+                self._ending = ending
                 self._sighting = None  # the handles of thousands of jobs are kept until all are over
                 self._let_go()
         return self._ending is not None
@@ -337,7 +429,8 @@ class Job(Generic[R]):
 
     def _suspicious(self) -> bool:
         """Whether the scheduler should be asked about the job soon."""
-        return self._sighting is not None and self._sighting.suspicious
+        sighting = self._sighting
+        return sighting is not None and sighting.suspicious
 
     def _hasten(self, attempt: int, info: dict[str, str]) -> bool:
         """The job has asked to be run again after ``attempt`` and waits for it: shorten that, if one can.
@@ -386,7 +479,23 @@ class Job(Generic[R]):
     # ---- as an object
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}<job_id={self.job_id}, task_id={self.task_id}, state="{self.state}">'
+        # A notebook shows lists of thousands: what is not known is not asked for here.
+        return f'{type(self).__name__}<job_id={self.job_id}, task_id={self.task_id}, state="{self._last_state()}">'
+
+    def _last_state(self) -> str:
+        """The state as of the last time that anybody asked or told; runs no command and looks at no file."""
+        from submitit.orchestrator.state import JobState
+
+        ended = "" if self._ending is None else self._ending.state
+        if ended or self._cancelled:
+            return ended or "CANCELLED"
+        try:
+            state: str = self.watcher.get_state(self.job_id, mode="cache")
+        except Exception:  # noqa: BLE001 - a plugin's own; this is for people who look for errors
+            state = "UNKNOWN"
+        if self._ending is not None and not JobState.read(state).final:
+            return "COMPLETING"  # its results are here
+        return "PENDING" if state == "UNKNOWN" and self._submitted_here else state
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

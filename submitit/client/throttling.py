@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from submitit.client.waiting import jobs_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,7 +27,7 @@ def throttle(jobs: Iterable[Job[Any]], parallelism: int) -> None:
     if number < 0:
         raise ValueError(f"throttle(jobs, parallelism) takes 0 (no limit) or more jobs, not {number}")
     arrays: dict[tuple[type[Job[Any]], str], list[Job[Any]]] = {}
-    for job in jobs:
+    for job in jobs_of(jobs, "throttle"):
         array_id = job._array_id()
         if array_id is None:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from submitit.client import waiting
 from submitit.orchestrator.tracker import Waiter
 
 if TYPE_CHECKING:
@@ -25,14 +26,7 @@ def as_completed(
     Raises ``TimeoutError`` if not all are ``timeout`` seconds after the first one was asked for. ``poll_frequency`` is 1.x's and
     has no effect: an end is seen as soon as by the job itself, and asking costs the scheduler nothing.
     """
-    start = time.monotonic()
-    waiter = Waiter(jobs)
-    while waiter.pending:
-        left = None if timeout is None else max(0.0, start + timeout - time.monotonic())
-        over = waiter.ended(left)
-        if not over:
-            raise TimeoutError(f"{waiter.pending} of {len(jobs)} jobs are not over after {timeout} seconds")
-        yield from over
+    yield from waiting.as_completed(jobs, timeout)
 
 
 def _default_custom_logging(monitoring_start_time: float, n_jobs: int, state_jobs: Mapping[str, set[int]]) -> None:

@@ -39,17 +39,17 @@ class DebugInfoWatcher(InfoWatcher):
 class DebugJob(Job[R]):
     """A call that runs in this process, at most once, when its result, exception or end is asked for."""
 
+    _runs_when_asked = True
     watcher = DebugInfoWatcher()
 
     def __init__(self, folder: Path | str, submission: DelayedSubmission) -> None:
         # Two jobs must never have one id, and `id` of an object comes again when it is gone.
         super().__init__(folder=folder, job_id=f"DEBUG_{_next_number()}")
         self._submission = submission
-        self.cancelled = False
         #: The environment of the submission, which the call runs in.
         self.environ = dict(os.environ)
         self._error: BaseException | None = None
-        self._ran = False
+        self._ran = self._running = False
 
     def submission(self) -> DelayedSubmission:
         """The very object that runs."""
@@ -61,7 +61,7 @@ class DebugJob(Job[R]):
 
     def cancel(self, check: bool = True) -> None:
         """Do not run the call. Does nothing if it has run."""
-        self.cancelled = not self._ran
+        self._cancelled = not self._ran
 
     def results(self, timeout: float | None = None) -> list[R]:
         """The value, in a list. Runs the call if it did not run yet; raises what that raised, unwrapped."""
@@ -73,7 +73,7 @@ class DebugJob(Job[R]):
     def exception(self, timeout: float | None = None) -> BaseException | None:  # type: ignore[override]  # as in 1.x, the original
         """What the call raised, the original object; ``None`` if it returned; of a cancelled job, what ``result()`` raises."""
         self._run()
-        if self.cancelled:
+        if self._cancelled:
             return JobCancelledError(f"Job {self} was cancelled.")
         return self._error
 
@@ -86,29 +86,47 @@ class DebugJob(Job[R]):
         self._run()
         return True
 
+    def running(self) -> bool:
+        """Whether the call is being made, by another thread or around the caller. Runs nothing."""
+        return self._running
+
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled before it ran. Runs nothing."""
+        return self._cancelled
+
+    def _known_to_be_over(self) -> bool:
+        """Run the call, if it did not run yet: who wants to be told of the end asks for it."""
+        return self.done()
+
     @property
     def state(self) -> str:
         """QUEUED, DONE or CANCELLED. Runs nothing."""
         if self._ran:
             return "DONE"
-        return "CANCELLED" if self.cancelled else "QUEUED"
+        return "CANCELLED" if self._cancelled else "QUEUED"
+
+    def _last_state(self) -> str:
+        return self.state
 
     def get_info(self, mode: str = "force") -> dict[str, str]:
         return {"STATE": self.state}
 
     def _run(self) -> None:
         """Make the call, once; not if the job was cancelled."""
-        if self._ran or self.cancelled:
+        if self._ran or self._cancelled:
             return
-        self._ran = True
-        with _environment(self.environ, self.job_id, str(self.paths._folder)), self._logging():
-            try:
-                self._submission.result()
-            except BaseException as error:
-                self._error = error
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                _post_mortem(error)
+        self._ran = self._running = True
+        try:
+            with _environment(self.environ, self.job_id, str(self.paths._folder)), self._logging():
+                try:
+                    self._submission.result()
+                except BaseException as error:
+                    self._error = error
+                    if isinstance(error, KeyboardInterrupt):
+                        raise
+                    _post_mortem(error)
+        finally:
+            self._running = False
 
     @contextlib.contextmanager
     def _logging(self) -> Iterator[None]:
@@ -149,6 +167,9 @@ class DebugExecutor(Executor):
         from submitit.client.dry_run import DryRun
 
         return DryRun("", [])
+
+    def _concurrency(self) -> int:
+        return 0
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return [DebugJob(self.folder, submission) for submission in delayed_submissions]

@@ -77,6 +77,13 @@ class LocalJob(Job[R], Generic[R]):
         unheard = state == "UNKNOWN" or (self._ending is not None and state in ("PENDING", "RUNNING"))
         return self._state_by_result() if unheard and self._recorded() else state
 
+    def _last_state(self) -> str:
+        # not by the watcher's `get_state`, which looks for a process of that number
+        record = self.watcher.record(self.job_id, mode="cache")
+        if self._ending is not None and (record is None or not record.over):
+            return self._ending.state or "COMPLETING"  # its results are here
+        return "UNKNOWN" if record is None else record.state
+
     def get_info(self, mode: str = "force") -> dict[str, str]:
         """What is known of the job: ``JobID State NodeList``, and where known ``ExitCode`` (Slurm's ``code:signal`` of the
         worst task), ``TaskExitCodes`` (of each), ``Reason``, ``Start``, ``End``, ``Elapsed`` (seconds), ``Restarts``; how much
@@ -93,10 +100,8 @@ class LocalJob(Job[R], Generic[R]):
         # A job may be over for the client, which has its result, and a thread of it still run.
         if self._ending is not None if record is None else self.watcher.is_done(self.job_id, mode="cache"):
             return
-        self._cancelled = True
-        for job in self._sub_jobs:
-            job._cancelled = True
         self._ask("cancel")
+        self._note_cancelled()
 
     def cancel_at_deletion(self, value: bool = True) -> LocalJob[R]:
         """Cancel the job when this handle is collected, at the latest when this process ends; returns the handle.

@@ -23,6 +23,8 @@ from submitit.storage.paths import Layout
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from submitit.orchestrator.wake import Wake
+
 #: How often, at most, it is looked whether a controller still lives.
 CHECK_S = 0.5
 #: For how long after the end of a process its controller's words are looked for, and after those the next, more and more rarely.
@@ -142,13 +144,14 @@ class JournalSource(Source):
     # ---- for who waits
 
     @contextlib.contextmanager
-    def attended(self) -> Iterator[None]:
+    def attended(self, wake: Wake) -> Iterator[None]:
         thread = threading.get_ident()
         # A signal handler may wait in the middle of another wait.
         outer = self._attending.get(thread)
         attention = self._attending[thread] = _Attention()
         try:
-            yield
+            with super().attended(wake):
+                yield
         finally:
             if outer is None:
                 self._attending.pop(thread, None)

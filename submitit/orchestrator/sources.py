@@ -14,6 +14,7 @@ from submitit.storage import events
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from submitit.orchestrator.wake import Wake
     from submitit.storage.events import Marker
 
 
@@ -34,6 +35,9 @@ class Source:
         #: The ids of jobs with something new, in the order in which it was seen. Only ever grows.
         self.news: list[str] = []
         self._refreshing = threading.Lock()
+        #: Who sleeps until there is news, by the number of the thread. A signal handler may wait in the middle of a wait.
+        self._sleepers: list[tuple[int, Wake]] = []
+        self._sleeping = threading.RLock()
         self._process = os.getpid()
 
     def fileno(self) -> int | None:
@@ -45,13 +49,24 @@ class Source:
         return math.inf
 
     @contextlib.contextmanager
-    def attended(self) -> Iterator[None]:
-        """While somebody waits; threads may do so at the same time. What only a waiter needs is held no longer."""
-        yield
+    def attended(self, wake: Wake) -> Iterator[None]:
+        """While somebody waits, who is woken when another thread has taken in the news; threads may do so at the same time.
+
+        What only a waiter needs is held no longer.
+        """
+        sleeper = threading.get_ident(), wake
+        with self._sleeping:
+            self._sleepers.append(sleeper)
+        try:
+            yield
+        finally:
+            with self._sleeping:
+                if sleeper in self._sleepers:  # not if this process has forked meanwhile
+                    self._sleepers.remove(sleeper)
 
     def forked(self) -> None:
         """This process is a copy of the one that has used the source: what its threads were at is nobody's business here."""
-        self._refreshing = threading.Lock()
+        self._refreshing, self._sleeping, self._sleepers = threading.Lock(), threading.RLock(), []
         self._process = os.getpid()
 
     def poll(self) -> Iterable[str]:
@@ -64,10 +79,24 @@ class Source:
             self.forked()
         if not self._refreshing.acquire(blocking=False):
             return
+        known = len(self.news)
         try:
             self.news.extend(self.poll())
         finally:
             self._refreshing.release()
+        if len(self.news) > known:
+            self._wake_others()
+
+    def tell(self, job_id: str) -> None:
+        """There is something new about a job that this process knows by itself: it has cancelled it."""
+        self.news.append(job_id)
+        self._wake_others()
+
+    def _wake_others(self) -> None:
+        with self._sleeping:
+            for thread, wake in self._sleepers:
+                if thread != threading.get_ident():
+                    wake.set()
 
 
 class Attempt(NamedTuple):
@@ -95,6 +124,11 @@ class MarkerSource(Source):
         self._directory = events.EventDirectory(path)
         self._markers: dict[str, list[Marker]] = {}
         self._refreshed = time.monotonic()
+
+    def forked(self) -> None:
+        super().forked()
+        # a thread of the original may have been half through with what it had listed
+        self._directory, self._markers = events.EventDirectory(self.path), {}
 
     def poll(self) -> Iterable[str]:
         now = time.monotonic()

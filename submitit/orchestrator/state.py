@@ -65,12 +65,28 @@ class JobState(enum.Enum):
         return _BY_WORD.get(first, cls.UNKNOWN)
 
     @property
+    def begun(self) -> bool:
+        """Whether a job in this state has been started and is not over."""
+        return self in _BEGUN
+
+    @property
     def over_if_gone(self) -> bool:
         """Whether a job in this state is over once it has left the queue."""
         return self.final or self in _OVER_IF_GONE
 
 
 _OVER_IF_GONE = frozenset({JobState.NODE_FAIL, JobState.BOOT_FAIL, JobState.PREEMPTED, JobState.REVOKED})
+_BEGUN = frozenset(
+    {
+        JobState.RUNNING,
+        JobState.COMPLETING,
+        JobState.STAGE_OUT,
+        JobState.RESIZING,
+        JobState.SIGNALING,
+        JobState.SUSPENDED,
+        JobState.STOPPED,
+    }
+)
 # FINISHED and INTERRUPTED are what local jobs of version 1 print; OUT_OF_ME is sacct's cut word.
 _BY_WORD = {state.value: state for state in JobState} | {
     "FINISHED": JobState.COMPLETED,

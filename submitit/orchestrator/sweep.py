@@ -23,7 +23,10 @@ class Sweep:
 
     def __init__(self, jobs: Iterable[Waitable]) -> None:
         self._places: dict[str, dict[str, list[Waitable]]] = {}
+        #: How many jobs there are.
+        self.size = 0
         for job in jobs:
+            self.size += 1
             directory, name = job.paths.entry("result_pickle")
             self._places.setdefault(directory, {}).setdefault(name, []).append(job)
 

@@ -3,18 +3,21 @@
 A waiter looks where its jobs leave markers, or is woken by the local controller. It asks the scheduler for one reason only: to
 find jobs that died without a word, or whose words need confirming. One question is about all jobs of a watcher.
 
-There is no thread: whoever waits does the looking. Everything a thread learns is visible to the others.
+Whoever waits does the looking; for who does not, `notifier` has a thread that does. Everything a thread learns is visible to the
+others, and wakes them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource, Source
 from submitit.orchestrator.sweep import Sweep
+from submitit.orchestrator.wake import Wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +64,11 @@ class Questions:
         self._suspicion_next = now
         self._asking_since = float("-inf")
         self._choosing = threading.Lock()
+
+    def forked(self) -> None:
+        """This process is a copy, in which no other thread is asking."""
+        self._choosing = threading.Lock()
+        self._asking_since = float("-inf")
 
     def begin(self) -> None:
         """Somebody begins to wait: the first question is due when there was time for jobs to speak for themselves."""
@@ -109,44 +117,91 @@ class Questions:
 
 
 _QUESTIONS: dict[int, Questions] = {}
+_registered = False
+
+
+def _forked() -> None:
+    for asked in list(_QUESTIONS.values()):
+        asked.forked()
 
 
 def questions(watcher: InfoWatcher) -> Questions:
     """The questions of this process to ``watcher``'s scheduler."""
+    global _registered  # noqa: PLW0603 - once a process, and not by an import
     found = _QUESTIONS.get(id(watcher))
     if found is None or found._watcher is not watcher:
+        if not _registered:
+            _registered = True
+            os.register_at_fork(after_in_child=_forked)
         found = _QUESTIONS[id(watcher)] = Questions(watcher)
     return found
 
 
 class Waiter:
-    """Waits for a set of jobs: ``ended`` hands each out once, when it is over."""
+    """Waits for jobs: ``ended`` hands each out once, when it is over. It is one thread's.
 
-    def __init__(self, jobs: Iterable[Waitable]) -> None:
+    With a ``wake`` of its own it waits for jobs that are still to be added, too: ``ended`` returns when that is set.
+    """
+
+    def __init__(self, jobs: Iterable[Waitable] = (), wake: Wake | None = None) -> None:
+        self._wake = wake
+        #: The jobs that were not handed out yet; all of the following are about these alone.
+        self._waiting: dict[Waitable, None] = {}
         self._by_source: dict[Source, dict[str, list[Waitable]]] = {}
         self._place: dict[Source, int] = {}
-        self._plain: list[Waitable] = []
+        self._plain: dict[Waitable, None] = {}
+        #: Asked one at a time, when no other is over: it runs then.
+        self._lazy: dict[Waitable, None] = {}
         self._suspects: dict[int, Waitable] = {}
         self._fresh: list[Waitable] = []
-        self._over: set[int] = set()
         self._heard: dict[int, float] = {}
         self._idle_until = float("-inf")
         self._swept: Sweep | None = None
-        self._count = 0
-        for job in dict.fromkeys(jobs):
-            self._count += 1
-            source = job._source()
-            if source is None:
-                self._plain.append(job)
-            else:
-                self._listen(job, source)
-        for source, grouped in self._by_source.items():
-            if not source.answers_itself:
-                questions(next(iter(grouped.values()))[0].watcher).begin()
         now = time.monotonic()
         self._began = self._quiet_since = now
         self._sweep_at = now + SWEEP_S
         self._look_at, self._look_pause = now, FIRST_LOOK_S
+        self.add(jobs)
+
+    def add(self, jobs: Iterable[Waitable]) -> None:
+        """Wait for these jobs as well. One that is waited for already is waited for once."""
+        asked: dict[Source, Waitable] = {}
+        for job in jobs:
+            if job in self._waiting:
+                continue
+            self._waiting[job] = None
+            source = job._source()
+            if job._runs_when_asked:
+                self._lazy[job] = None
+            elif source is None:
+                self._plain[job] = None
+            else:
+                self._listen(job, source)
+                asked[source] = job
+        for source, job in asked.items():
+            if not source.answers_itself:
+                questions(job.watcher).begin()
+        self._quiet_since = time.monotonic()
+        self._look_at, self._look_pause = self._quiet_since, FIRST_LOOK_S
+        self._swept = None
+
+    def discard(self, job: Waitable) -> None:
+        """Do not wait for this job any more."""
+        if job not in self._waiting:
+            return
+        del self._waiting[job]
+        self._suspects.pop(id(job), None)
+        self._plain.pop(job, None)
+        self._lazy.pop(job, None)
+        for source, jobs in self._by_source.items():
+            group = jobs.get(job.job_id, [])
+            if job in group:
+                group.remove(job)
+                if not group:
+                    del jobs[job.job_id]
+                if not jobs:
+                    del self._by_source[source], self._place[source]
+                return
 
     def _listen(self, job: Waitable, source: Source) -> None:
         self._by_source.setdefault(source, {}).setdefault(job.job_id, []).append(job)
@@ -156,29 +211,37 @@ class Waiter:
     @property
     def pending(self) -> int:
         """How many jobs were not handed out yet."""
-        return self._count - len(self._over)
+        return len(self._waiting)
+
+    def __contains__(self, job: Waitable) -> bool:
+        """Whether a job is waited for that was not handed out yet."""
+        return job in self._waiting
 
     def ended(self, timeout: float | None = None) -> list[Waitable]:
         """The jobs that are over and were not handed out before: at once if there are any, else when there are.
 
-        Empty after ``timeout`` seconds (``None``: never), or when all were handed out.
+        Empty after ``timeout`` seconds (``None``: never), or when all were handed out. Who is interrupted in it, by an exception,
+        cannot go on with this waiter.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with contextlib.ExitStack() as sources:
-            return self._await_ends(deadline, sources)
+        with contextlib.ExitStack() as held:
+            return self._await_ends(deadline, held)
 
-    def _await_ends(self, deadline: float | None, sources: contextlib.ExitStack) -> list[Waitable]:
+    def _await_ends(self, deadline: float | None, held: contextlib.ExitStack) -> list[Waitable]:
         attended: set[Source] = set()
+        wake = self._wake
         while True:
             over = self._collect()
             if over:
                 self._quiet_since = time.monotonic()
                 return over
-            if not self.pending:
+            if not self.pending and self._wake is None:
                 return []
+            if wake is None:
+                wake = held.enter_context(contextlib.closing(Wake()))
             for source in self._by_source.keys() - attended:
                 attended.add(source)
-                sources.enter_context(source.attended())
+                held.enter_context(source.attended(wake))
             pause = min(_SLOWEST_S, max(_QUICKEST_S, (time.monotonic() - self._quiet_since) / 25))
             if self._suspects:
                 watchers = {id(job.watcher): job.watcher for job in self._suspects.values()}.values()
@@ -189,7 +252,9 @@ class Waiter:
                 if left <= 0:
                     return []
                 pause = min(pause, left)
-            self._sleep(pause)
+            if self._sleep(pause, wake) and self._wake is not None:
+                return self._collect()
+            wake.clear()
 
     def _collect(self) -> list[Waitable]:
         looked: dict[int, Waitable] = {}
@@ -202,31 +267,31 @@ class Waiter:
                 for job_id in dict.fromkeys(news[place:]):
                     for job in jobs.get(job_id, ()):
                         looked[id(job)] = job
-        few = len(self._fresh) <= FEW_JOBS
+        few = len(self._waiting) <= FEW_JOBS
         for job in self._fresh:
+            if job not in self._waiting:
+                continue
             if few:
                 job._look(at_files=True)
             if few or _may_be_over(job):
                 looked[id(job)] = job
         self._fresh = []
         if not (looked or self._suspects or self._plain) and time.monotonic() < self._idle_until:
-            return []  # twice a second for days: most looks end here
+            return self._run_one()  # twice a second for days: most looks end here
         looked.update(self._suspects)
         over = [job for job in looked.values() if self._look(job)]
         over += self._look_at_plain()
         over += self._ask()
         over += self._sweep()
         self._idle_until = min(self._idle_until, self._sweep_at)
-        return over
+        return over or self._run_one()
 
     def _look(self, job: Waitable) -> bool:
         """Whether a job not handed out yet is over; keeps in mind whether the scheduler has to be asked about it."""
-        if id(job) in self._over:
-            self._suspects.pop(id(job), None)
+        if job not in self._waiting:
             return False
         if job._look():
-            self._over.add(id(job))
-            self._suspects.pop(id(job), None)
+            self.discard(job)
             return True
         if job._suspicious():
             if id(job) not in self._suspects:
@@ -236,23 +301,29 @@ class Waiter:
             self._suspects.pop(id(job), None)
         return False
 
+    def _run_one(self) -> list[Waitable]:
+        for job in self._lazy:
+            job.done()
+            self.discard(job)
+            return [job]
+        return []
+
     def _look_at_plain(self) -> list[Waitable]:
         now = time.monotonic()
         if not self._plain or now < self._look_at:
             return []
         self._look_pause = min(self._look_pause * 1.25, RAREST_LOOK_S)
-        over, plain = [], []
-        for job in self._plain:
+        over = []
+        for job in list(self._plain):
             source = job._source()
             if source is not None:  # it was looked for before its scheduler had written it down
+                del self._plain[job]
                 self._listen(job, source)
             elif job.done():
+                self.discard(job)
                 over.append(job)
             else:
-                plain.append(job)
-        if len(plain) < len(self._plain):
-            self._plain = plain
-            self._over.update(id(job) for job in over)
+                continue
             self._look_pause = FIRST_LOOK_S
         self._look_at = time.monotonic() + self._look_pause
         return over
@@ -279,7 +350,7 @@ class Waiter:
             # perhaps by another thread
             if asked.asked > self._heard.setdefault(key, self._began):
                 self._heard[key] = asked.asked
-                over += [job for job in self._waiting() if job.watcher is watcher and self._has_ended(job)]
+                over += [job for job in self._told() if job.watcher is watcher and self._has_ended(job)]
             self._idle_until = min(self._idle_until, time.monotonic() + asked.due_in(suspicious=False))
         return over
 
@@ -293,37 +364,39 @@ class Waiter:
         if now < self._sweep_at:
             return []
         worked = time.thread_time()
-        if self._swept is None:
-            self._swept = Sweep(self._waiting())
-        candidates = [job for job in self._swept.candidates() if id(job) not in self._over]
+        # it holds the handles of those that are over, too
+        if self._swept is None or self._swept.size > 2 * len(self._waiting):
+            self._swept = Sweep(self._told())
+        candidates = [job for job in self._swept.candidates() if job in self._waiting]
         over = [job for job in candidates if job._look(at_files=True) and self._look(job)]
         self._sweep_at = now + max(SWEEP_S, min((time.thread_time() - worked) * IDLE_TIMES, LONGEST_SWEEP_S))
         return over
 
-    def _waiting(self) -> list[Waitable]:
-        return [
-            job
-            for jobs in self._by_source.values()
-            for group in jobs.values()
-            for job in group
-            if id(job) not in self._over
-        ]
+    def _told(self) -> list[Waitable]:
+        """The jobs that some source tells of."""
+        return [job for job in self._waiting if job not in self._plain and job not in self._lazy]
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, seconds: float, wake: Wake) -> bool:
+        """Sleep for so long at most, or until there is something to look at; whether it was ``wake`` that said so."""
         descriptors = [number for source in self._by_source if (number := source.fileno()) is not None]
         seconds = min([seconds, *(source.look_within() for source in self._by_source)])
         if self._plain:
             seconds = min(seconds, max(0.0, self._look_at - time.monotonic()) or _QUICKEST_S)
+        called = wake.fileno()
+        if called is not None:
+            descriptors.append(called)
         if not descriptors:
             time.sleep(seconds)
-            return
+            return False
         import select
 
         poll = select.poll()  # unlike `select`, it takes descriptors of any number
         for descriptor in descriptors:
             poll.register(descriptor, select.POLLIN)
-        if any(event & select.POLLNVAL for _, event in poll.poll(seconds * 1000)):
+        events = poll.poll(seconds * 1000)
+        if any(event & select.POLLNVAL for _, event in events):
             time.sleep(seconds)  # closed meanwhile, by another thread or because its controller ended
+        return any(descriptor == called for descriptor, _ in events)
 
 
 def _may_be_over(job: Waitable) -> bool:

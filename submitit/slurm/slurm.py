@@ -21,8 +21,8 @@ from submitit.executors.pickling import PicklingExecutor, discard, words_of
 from submitit.orchestrator import checkpoint
 from submitit.orchestrator.sources import MarkerSource, marker_source
 from submitit.orchestrator.state import JobState
+from submitit.slurm import job_ids, queries, requeued, sbatch, shield
 from submitit.slurm import parameters as parameters_
-from submitit.slurm import queries, requeued, sbatch, shield
 from submitit.slurm.environment import SlurmJobEnvironment
 from submitit.slurm.job_ids import _expand_id_suffix, read_job_id
 from submitit.slurm.nodelist import SlurmParseException, _parse_node_list
@@ -54,6 +54,10 @@ __all__ = [
 ]
 
 
+#: So many jobs are cancelled by one command: their ids stay well below what the system allows in one word (128 KB).
+_MOST_CANCELLED = 10_000
+
+
 class SlurmJob(Job[R]):
     """A job on Slurm."""
 
@@ -80,6 +84,14 @@ class SlurmJob(Job[R]):
         if attempt.started and not attempt.exits and not attempt.terminated:
             return "RUNNING"
         return super().state
+
+    def _last_state(self) -> str:
+        state = super()._last_state()
+        if JobState.read(state) in (JobState.PENDING, JobState.UNKNOWN) and self._events_path is not None:
+            attempt = marker_source(self._events_path).attempt(self.job_id)
+            if attempt is not None and attempt.started and not attempt.exits and not attempt.terminated:
+                return "RUNNING"
+        return state
 
     def _source(self) -> Source | None:
         if self._events_path is None and not self._looked_up:
@@ -117,6 +129,26 @@ class SlurmJob(Job[R]):
             if not words or (queries.is_unknown_job(words) and all(job.done() for job in jobs)):
                 return
             raise RuntimeError(f"Slurm did not throttle array {array_id}: {words}") from error
+
+    @classmethod
+    def _cancel_all(cls, jobs: Sequence[Job[Any]], check: bool) -> None:
+        """Tell slurmctld, of ten thousand jobs at a time: an array's are one word, but a word and a command have their limits."""
+        if cls.cancel is not SlurmJob.cancel or cls._cancel_command != SlurmJob._cancel_command:
+            super()._cancel_all(jobs, check)
+            return
+        jobs = [job for job in jobs if job._ending is None]
+        refused: Exception | None = None
+        for first in range(0, len(jobs), _MOST_CANCELLED):
+            some = jobs[first : first + _MOST_CANCELLED]
+            try:
+                commands.call(["scancel", *job_ids.ranges(job.job_id for job in some)], check=check)
+            except Exception as error:  # noqa: BLE001 - raised below
+                refused = refused or error
+                continue
+            for job in some:
+                job._note_cancelled()
+        if refused is not None:
+            raise refused
 
     def _hasten(self, attempt: int, info: dict[str, str]) -> bool:
         return requeued.start_soon(self._events_path or "", self.job_id, attempt, info)
@@ -291,19 +323,21 @@ class SlurmExecutor(PicklingExecutor):
         self, first: Job[Any], elements: int | None, file: Path, index: int, submissions: list[DelayedSubmission]
     ) -> list[Job[Any]]:
         """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on."""
-        jobs = [first]
+        ids = [first.job_id]
         if elements is not None:
             first.watcher._registered.discard(first.job_id)
-            ranks = list(range(first.num_tasks))
             ids = arrays.element_ids(first.job_id, elements)
-            jobs = [self.job_class(folder=self.folder, job_id=job_id, tasks=ranks) for job_id in ids]
+        ranks = tuple(range(first.num_tasks))
         events_path, payload_file = self._events_path(), os.fspath(file)
-        for place, job in enumerate(jobs):
+        jobs: list[Job[Any]] = []
+        for place, job_id in enumerate(ids):
+            job = first if elements is None else self.job_class(folder=self.folder, job_id=job_id, tasks=ranks)
             for handle in (job, *job._sub_jobs):
                 handle._events_path = events_path
                 handle._payload = (payload_file, index + place)  # type: ignore[attr-defined]  # job_class is a SlurmJob
                 handle._submitted_here = True
                 handle._checkpointable = checkpoint.is_checkpointable(submissions[place])
+            jobs.append(job)
         return jobs
 
     def _run(self, command: list[str], script: Path) -> str:

@@ -51,10 +51,8 @@ class JobPaths:
 
     @property
     def _folder(self) -> Path:
-        """The folder as given, made absolute, tags and all."""
-        from pathlib import Path
-
-        return Path(self._template)
+        """The folder as given, made absolute, tags and all. The same object for all jobs of a folder: one in their pickle."""
+        return _as_path(self._template)
 
     @property
     def folder(self) -> Path:
@@ -263,9 +261,19 @@ def absolute(folder: StrPath) -> str:
         text = os.path.expanduser(text)
     if not text.startswith("/"):
         text = os.path.join(os.getcwd(), text)
-    if "//" in text or "/." in text or text.endswith("/"):
-        text = "/" + "/".join(part for part in text.split("/") if part and part != ".")
-    return text
+    return _normal(text) if "//" in text or "/." in text or text.endswith("/") else text
+
+
+@lru_cache(maxsize=256)  # thousands of jobs have the same
+def _normal(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part and part != ".")
+
+
+@lru_cache(maxsize=256)
+def _as_path(path: str) -> Path:
+    from pathlib import Path
+
+    return Path(path)
 
 
 def tagless_root(folder: StrPath) -> str:
@@ -273,7 +281,7 @@ def tagless_root(folder: StrPath) -> str:
     return _tagless(absolute(folder))
 
 
-@lru_cache(maxsize=256)  # thousands of jobs have the same
+@lru_cache(maxsize=256)
 def _tagless(template: str) -> str:
     parts = template.split("/")
     for index, part in enumerate(parts):

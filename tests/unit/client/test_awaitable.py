@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 import submitit
-from submitit.client import awaitable
-from submitit.orchestrator.tracker import Waiter
 from support import calls
 from support.fakes import FakeExecutor, FakeJob
 
@@ -69,31 +67,93 @@ def test_the_loop_goes_on_while_a_job_is_awaited(tmp_path: Path) -> None:
     assert asyncio.run(use()) >= 20
 
 
-def test_many_jobs_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_jobs_are_waited_for_together(tmp_path: Path) -> None:
     jobs = fake_jobs(tmp_path, 200)
-    made: list[int] = []
-
-    class Counted(Waiter):
-        def __init__(self, jobs: Any) -> None:
-            super().__init__(jobs)
-            made.append(self.pending)
-
-    monkeypatch.setattr(awaitable, "Waiter", Counted)
     before = threading.active_count()
-    threads: list[int] = []
 
     async def use() -> list[Any]:
         waiting = asyncio.gather(*(job.awaitable().result() for job in jobs))
-        await asyncio.sleep(0.1)
-        threads.append(threading.active_count() - before)
+        await asyncio.sleep(0.05)
+        assert threading.active_count() == before + 1
         for number, job in enumerate(jobs):
             job.finish(number)
         return await waiting
 
     assert asyncio.run(use()) == list(range(200))
-    assert made == [200]
-    # how many the pool keeps for one slice after the other is its own business
-    assert threads[0] < 5
+
+
+def test_a_loop_sleeps_while_nothing_happens(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+
+    async def use() -> int:
+        waiting = asyncio.ensure_future(job.awaitable().wait())
+        await asyncio.sleep(0.1)
+        loop = asyncio.get_running_loop()
+        rounds = 0
+        select = loop._selector.select  # type: ignore[attr-defined]
+
+        def counted(timeout: float | None) -> Any:
+            nonlocal rounds
+            rounds += 1
+            return select(timeout)
+
+        loop._selector.select = counted  # type: ignore[attr-defined]
+        await asyncio.sleep(0.5)
+        slept = rounds
+        job.finish(1)
+        await waiting
+        return slept
+
+    assert asyncio.run(use()) <= 2
+
+
+def test_await_gives_what_result_gives(tmp_path: Path) -> None:
+    good, bad, several = *fake_jobs(tmp_path, 2), fake_jobs(tmp_path, 1, tasks=2)[0]
+    good.finish(3)
+    bad.finish(error=ValueError("bad"))
+
+    async def use() -> None:
+        assert await good == 3
+        assert list(await asyncio.gather(good, good)) == [3, 3]
+        with pytest.raises(submitit.FailedJobError, match="bad"):
+            await bad
+        with pytest.raises(AssertionError, match=r"await job\.awaitable\(\)\.results\(\)"):
+            await several  # at once: it is not over
+
+    asyncio.run(use())
+
+
+def test_two_loops_await_one_job(tmp_path: Path) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+    values: list[Any] = []
+
+    async def use() -> None:
+        values.append(await job)
+
+    threads = [threading.Thread(target=lambda: asyncio.run(use())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    job.finish(5)
+    for thread in threads:
+        thread.join(60)
+    assert values == [5, 5, 5]
+
+
+def test_a_loop_that_is_closed_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (job,) = fake_jobs(tmp_path, 1)
+    loop = asyncio.new_event_loop()
+    waiting = job.awaitable().wait()
+    # one step, and nobody cancels it when the loop is closed
+    task = loop.create_task(waiting)
+    loop.run_until_complete(asyncio.sleep(0))
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    told = threading.Event()
+    job.add_done_callback(lambda _: told.set())
+    job.finish(1)
+    assert told.wait(60)
+    assert not caplog.records
+    waiting.close()
 
 
 def test_a_job_that_is_awaited_later_is_seen_as_well(tmp_path: Path) -> None:
@@ -119,8 +179,7 @@ def test_cancelling_the_wait_is_not_cancelling_the_job(tmp_path: Path) -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(job.awaitable().result(), 0.05)
         # nobody waits any more, so nobody looks
-        looking = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not looking or not (await asyncio.wait(looking, timeout=60))[1]
+        calls.wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "submitit-notifier"])
         job.finish(1)
         assert await job.awaitable().result() == 1
 
@@ -160,21 +219,22 @@ def test_tasks_as_they_complete(tmp_path: Path) -> None:
     assert asyncio.run(use()) == [2, 0, 1]
 
 
-def test_an_error_while_asking_reaches_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (job,) = fake_jobs(tmp_path, 1)
-
-    def broken(*_: object) -> list[Any]:
-        raise OSError("the disk is gone")
+def test_an_error_while_asking_reaches_who_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good, broken = fake_jobs(tmp_path, 2)
 
     async def use() -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(Waiter, "ended", broken)
-            with pytest.raises(OSError, match="the disk is gone"):
-                await job.awaitable().result()
-        job.finish(4)
-        assert await job.awaitable().result() == 4
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(broken, "done", lambda force_check=False: 1 // 0)
+            waiting = asyncio.ensure_future(good.awaitable().result())
+            with pytest.raises(ZeroDivisionError):
+                await broken.awaitable().result()
+        good.finish(3)
+        broken.finish(4)
+        assert await waiting == 3
+        assert await broken.awaitable().result() == 4
 
     asyncio.run(use())
+    assert "is tried again" in caplog.text
 
 
 def test_each_loop_has_its_own(tmp_path: Path) -> None:
