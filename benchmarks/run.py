@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import figures_growth
 import figures_import
 import figures_local
+import figures_map
 import figures_peers
 import figures_waiting
 import machine
@@ -46,6 +47,7 @@ def slurm(bench: Bench) -> Iterator[Outcome]:
 GROUPS: dict[str, Callable[[Bench], Iterator[Outcome]]] = {
     "import": figures_import.measure,
     "local": figures_local.measure,
+    "map": figures_map.measure,
     "slurm": slurm,
     "waiting": figures_waiting.measure,
     "peers": figures_peers.measure,

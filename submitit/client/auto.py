@@ -151,6 +151,9 @@ class AutoExecutor(Executor):
     def _concurrency(self) -> int | None:
         return self._executor._concurrency()
 
+    def _backend(self) -> Executor:
+        return self._executor
+
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return self._executor._internal_process_submissions(delayed_submissions)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from submitit.client.dry_run import DryRun
     from submitit.client.futures import FuturesExecutor
+    from submitit.client.mapping import MapResults
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -144,6 +145,114 @@ class Executor(abc.ABC):
             _check_callable(fn, "submit_array([fn, …])")
         return self._submit_array([DelayedSubmission(fn) for fn in fns])
 
+    # Each number of iterables is written out, as for `map_array`.
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1], R],
+        iterable: Iterable[A1],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3, A4], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A1, A2, A3, A4, A5], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        iterable5: Iterable[A5],
+        /,
+        *,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., R],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        iterable5: Iterable[Any],
+        iterable6: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]: ...
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        ordered: bool = True,
+    ) -> MapResults[R]:
+        """Call ``fn`` once for each tuple of ``zip(*iterables)``, many calls in few jobs; return an iterator over the results.
+
+        The iterables are consumed at once, and cut into chunks of ``chunksize`` calls. There are at most as many jobs, elements
+        of one array, as may run at a time (``array_parallelism``; on this machine, as it has CPUs for); if there are more chunks
+        than that, each job takes one after the other. By default there are about four chunks a job.
+
+        The results come in the order of the calls, or with ``ordered=False`` in the order in which they arrive, while the jobs go
+        on. See ``MapResults`` for calls that raise, jobs that die, and results that are not waited for. ``next()`` raises
+        ``TimeoutError`` if a result is not there ``timeout`` seconds after this call.
+
+        Raises what ``submit`` raises, and ``ValueError`` for a ``chunksize`` below 1 and for jobs of several tasks. In a batch
+        block the jobs are submitted at once, by themselves.
+        """
+        from submitit.client import mapping
+
+        _check_callable(fn, "map(fn, …)")
+        return mapping.submit(self, fn, iterables, chunksize, timeout, ordered=ordered)
+
     def _submit_array(self, submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         if not submissions:
             warnings.warn("Received an empty job array", UserWarning, stacklevel=3)
@@ -177,6 +286,19 @@ class Executor(abc.ABC):
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit the calls, as one array if there are several, and return their jobs in the same order."""
+
+    # ------------------------------------------------------------------ what a map asks
+
+    #: Whether jobs are processes of their own, which leave files.
+    _is_elsewhere = True
+
+    def _backend(self) -> Executor:
+        """The executor that this one hands its submissions to: itself, most often."""
+        return self
+
+    def _jobs_at_a_time(self) -> int | None:
+        """How many jobs of an array run at a time at most; ``None`` where nobody knows, and jobs cannot share chunks."""
+        return None
 
     # ------------------------------------------------------------------ batches
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: The name of the payload that is being submitted: `_submit_command` has 1.x's signature, and two threads may share an executor.
 _UID: ContextVar[str | None] = ContextVar("submitit_uid", default=None)
+#: How many jobs of an array run at a time where nothing is said: Slurm's ``array_parallelism``.
+_AT_A_TIME = 256
 _SCRIPT_WAS = "\n\nThe script was:\n"
 
 
@@ -124,6 +126,23 @@ class PicklingExecutor(Executor):
             submission.set_timeout(timeout_min, self.max_num_timeout)
         self._layout().make()
         return payload.write_payload(path, submissions, max_bytes=self._max_bytes(), before=before)
+
+    def _write_shared(self, submissions: Sequence[DelayedSubmission]) -> tuple[Path, Path]:
+        """Files from which several jobs take these calls: a payload, and the claims that say who has taken which.
+
+        Raises what ``_write_payload`` raises.
+        """
+        from submitit.storage import claims
+
+        path = self._payload_path(names.unique_name())
+        self._write_payload(path, submissions)
+        taken = path.with_suffix(".claims")
+        try:
+            claims.make(taken, len(submissions))
+        except BaseException:
+            discard([path])
+            raise
+        return path, taken
 
     def _submit_payload(self, path: Path) -> Job[Any]:
         """Send one job whose call is in the file ``path``, which is linked to ``<job_id>_submitted.pkl``."""
@@ -275,6 +294,9 @@ class PicklingExecutor(Executor):
 
     def _max_bytes(self) -> float:
         return self.max_pickle_size_gb * 2**30
+
+    def _jobs_at_a_time(self) -> int | None:
+        return int(self.parameters.get("array_parallelism") or _AT_A_TIME)
 
     def _timeout_min(self) -> float:
         """The time limit of the jobs, in minutes."""

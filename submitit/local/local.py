@@ -234,6 +234,22 @@ class LocalExecutor(PicklingExecutor):
 
         return tasks.default_words(sys.executable, str(self.folder))
 
+    def _jobs_at_a_time(self) -> int:
+        """As many as there is room for, if nothing else runs."""
+        from submitit.local import resources
+
+        given = {name: value for name, value in self.parameters.items() if value is not None}
+        cpus = min(resources.available_cpus(), given.get("max_cpus", resources.available_cpus()))
+        room: list[int] = [cpus // max(1, int(given.get("cpus_per_task", 1)))]
+        room += [int(given[name]) for name in ("max_jobs", "array_parallelism") if name in given]
+        memory = resources.available_memory() if given.get("mem_gb") else None
+        if memory is not None:
+            room.append(int(memory / (given["mem_gb"] * 2**30)))
+        if given.get("gpus_per_node"):
+            visible = given.get("visible_gpus") or resources.visible_gpus(dict(os.environ))
+            room.append(len(visible) // int(given["gpus_per_node"]) if visible else room[0])
+        return max(1, min(room))
+
     def _timeout_min(self) -> float:
         value = self.parameters.get("timeout_min", 2.0)
         return _UNLIMITED_MIN if value is None else float(value)

@@ -13,6 +13,7 @@ if not TYPE_CHECKING:
         __name__,
         (
             "checkpoint",
+            "chunks",
             "collector",
             "environment",
             "interruption",

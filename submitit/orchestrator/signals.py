@@ -168,7 +168,9 @@ class SignalHandler:
     def _checkpoint(self, interruption: Interruption, *, timed_out: bool) -> None:
         """Save, requeue unless the scheduler has done that by itself, and end the call."""
         try:
-            countdown = self._delayed._timeout_countdown - timed_out
+            # what got on since it was started may go on for as long as it does
+            counts = timed_out and not getattr(self._delayed.function, "_submitit_got_on", False)
+            countdown = self._delayed._timeout_countdown - counts
             log.say("INFO", "Calling checkpoint method.")
             reason = checkpoint.checkpoint(self._delayed, self._job_paths.submitted_pickle, countdown)
             if reason:
@@ -182,6 +184,9 @@ class SignalHandler:
                     self._mark_requeued()
         except BaseException as error:
             self.ending = error
+            stop = getattr(self._delayed.function, "_submitit_stop", None)
+            if stop is not None:  # it takes exceptions of what it calls for theirs
+                stop()
             raise
         self._exit()
 

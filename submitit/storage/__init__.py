@@ -5,6 +5,8 @@ paths          where the files of a job and of a folder lie
 submission     the pickled call
 payload        the file of one submission, or of an array (``sharing``, ``output``: writing it)
 outcome        the result file
+calls          how the calls of a map end, while their job goes on
+claims         which job has taken which of several pieces of work
 events         marker files that say "look now"
 journal        append-only records of what was submitted
 serialization  objects to bytes and back; the only importer of cloudpickle
@@ -27,6 +29,8 @@ if not TYPE_CHECKING:
         __name__,
         (
             "atomic",
+            "calls",
+            "claims",
             "events",
             "journal",
             "names",

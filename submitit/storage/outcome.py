@@ -88,7 +88,7 @@ def write_result(
     about = _footer_line(footer or Footer())
     with atomic.replacing(path, durable=True) as file:
         serialization.write(outcome, file)
-        file.write(serialization.dumps(None if exception is None else _dump_exception(exception)))
+        file.write(serialization.dumps(None if exception is None else dump_exception(exception)))
         file.write(about)
         file.write(_TAIL.pack(len(about), _MAGIC))
 
@@ -116,7 +116,7 @@ def read_result(path: StrPath, trust: bool = False) -> Result:
             pickled = None if about is None else serialization.load(file)
     if not isinstance(outcome, tuple) or len(outcome) != 2 or outcome[0] not in {"success", "error"}:
         raise CorruptFileError(f"{name!r} does not hold a result, but {type(outcome)}.")
-    exception = None if pickled is None else _load_exception(pickled)
+    exception = None if pickled is None else load_exception(pickled)
     return Result(outcome[0], outcome[1], exception, None if about is None else _parse_footer(about))
 
 
@@ -174,7 +174,7 @@ def _parse_footer(about: bytes) -> Footer | None:
     return Footer(**{key: fields.get(key) for key in Footer._fields})
 
 
-def _dump_exception(exception: BaseException) -> bytes | None:
+def dump_exception(exception: BaseException) -> bytes | None:
     """A list of (how it hangs on the one before, pickle), outermost first, as far as it can be pickled.
 
     A pickled exception forgets its cause, so the chain is kept beside it.
@@ -197,7 +197,8 @@ def _dump_exception(exception: BaseException) -> bytes | None:
     return serialization.dumps(chain) if chain else None
 
 
-def _load_exception(pickled: bytes) -> BaseException | None:
+def load_exception(pickled: bytes) -> BaseException | None:
+    """The exception with its causes that ``dump_exception`` was given, as far as they unpickle."""
     first: BaseException | None = None
     last: BaseException | None = None
     try:

@@ -30,6 +30,8 @@ _FILES = {
     "result_pickle": "%j_%t_result.pkl",
     "stdout": "%j_%t_log.out",
     "stderr": "%j_%t_log.err",
+    # of a job that makes the calls of a map: how each ended
+    "calls": "%j_%t_calls.bin",
 }
 
 

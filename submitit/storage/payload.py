@@ -122,21 +122,51 @@ def read_submission(path: StrPath, index: int = 0, trust: bool = False) -> Delay
         CorruptFileError: the file is not whole, or holds something else.
         Exception: whatever unpickling raises: a missing module, say.
     """
-    name = os.fspath(path)
-    with open(name, "rb") as file:
-        footer = _read_footer(name, file)
-        if not trust:
-            # Version 1 wrote plain pickles, and none below `.submitit`.
-            check_trust(name, file.fileno(), legacy=footer is None and ".submitit" not in name.split("/"))
-        count = 1 if footer is None else footer[2]
-        if not 0 <= index < count:
-            raise IndexError(f"{name!r} holds {count} submission(s), there is none with index {index}.")
-        with serialization.truncated_as_corrupt(name):
-            loaded = serialization.load(file) if footer is None else _Reader(file.fileno(), *footer).element(index)
-    if not isinstance(loaded, DelayedSubmission) and type(loaded).__name__ != DelayedSubmission.__name__:
-        raise CorruptFileError(f"{name!r} holds {type(loaded)}, and should hold a submission.")
-    submission: DelayedSubmission = loaded
-    return submission
+    with Payload(path, trust) as payload:
+        return payload.submission(index)
+
+
+class Payload:
+    """A file of submissions, open: what several of them share is loaded once for all that are read.
+
+    Raises what ``read_submission`` raises, which says what the arguments are.
+    """
+
+    def __init__(self, path: StrPath, trust: bool = False) -> None:
+        self._name = os.fspath(path)
+        self._file = open(self._name, "rb")  # noqa: SIM115 - closed by `__exit__`
+        try:
+            footer = _read_footer(self._name, self._file)
+            if not trust:
+                # Version 1 wrote plain pickles, and none below `.submitit`.
+                legacy = footer is None and ".submitit" not in self._name.split("/")
+                check_trust(self._name, self._file.fileno(), legacy=legacy)
+        except BaseException:
+            self._file.close()
+            raise
+        self._count = 1 if footer is None else footer[2]
+        self._elements = None if footer is None else _Reader(self._file.fileno(), *footer)
+
+    def submission(self, index: int = 0) -> DelayedSubmission:
+        """The submission with this index."""
+        if not 0 <= index < self._count:
+            raise IndexError(f"{self._name!r} holds {self._count} submission(s), there is none with index {index}.")
+        with serialization.truncated_as_corrupt(self._name):
+            if self._elements is None:
+                self._file.seek(0)
+                loaded = serialization.load(self._file)
+            else:
+                loaded = self._elements.element(index)
+        if not isinstance(loaded, DelayedSubmission) and type(loaded).__name__ != DelayedSubmission.__name__:
+            raise CorruptFileError(f"{self._name!r} holds {type(loaded)}, and should hold a submission.")
+        submission: DelayedSubmission = loaded
+        return submission
+
+    def __enter__(self) -> Payload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def count_submissions(path: StrPath) -> int:

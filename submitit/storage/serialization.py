@@ -69,6 +69,7 @@ __all__ = [
     "dump",
     "dump_is_replaced",
     "dumps",
+    "dumps_plain",
     "load",
     "loads",
     "pickle_load",
@@ -117,6 +118,11 @@ def dumps(obj: object) -> bytes:
 
     data: bytes = cloudpickle.dumps(obj, protocol=PROTOCOL)
     return data
+
+
+def dumps_plain(obj: object) -> bytes:
+    """The pickle of what is known to be made of built-in atoms and containers alone, of any size."""
+    return _plain_dumps(obj, PROTOCOL)
 
 
 def dump(obj: object, file: Sink) -> None:
