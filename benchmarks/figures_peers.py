@@ -121,9 +121,7 @@ def _maps(bench: Bench, client: Client, folder: str, peers: list[_Peer]) -> Race
         few = count // 1000 if peer.name in SLOW else count // 10 if peer.name in SINGLE else count
         series[peer] = peer.series(bench.times(3, 1), "mapped", count=few)
     take_turns(mine, *series.values())
-    race = _race(f"peers: map of {count:,} calls, time a call", "µs", mine, series)
-    race.targets["process pool"] = Target(0.5, "ratio")
-    return race
+    return _race(f"peers: map of {count:,} calls, time a call", "µs", mine, series)
 
 
 def _race(name: str, unit: str, mine: Series, others: dict[_Peer, Series]) -> Race:

@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
         def waking(name: str, times: int, delay: float) -> Series:
             client, folder = clients[name]
-            return Series(times, lambda: client.call("wake_up", folder=folder, delay=delay))
+            return Series(times, lambda: client.call("wake_up", patience=delay + 60, folder=folder, delay=delay))
 
         short, short_ = waking("ours", bench.times(20, 5), 0.3), waking("reference", bench.times(5, 1), 0.3)
         take_turns(short, short_)

@@ -7,7 +7,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from report import duration, number, size
+from report import duration, size
 from samples import Figure, Growth, Race, Sample, fitted_exponent, one_more
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _reference(parts: list[str], outcomes: Iterable[Outcome], y: int) -> int:
         parts += [_spread(scale, figure.reference, middle, "dot-other"), _dot(theirs, middle, "dot-other")]
         parts += [_spread(scale, figure.ours, middle, "dot-ours"), _dot(ours, middle, "dot-ours")]
         # Beyond the farther of the two.
-        parts.append(_text(max(ours, theirs) + 14, middle + 4.5, f"{number(figure.ratio or 0)}x", "strong text-ours"))
+        parts.append(_text(max(ours, theirs) + 14, middle + 4.5, _times(figure.ratio or 0), "strong text-ours"))
     return bottom + 36
 
 
@@ -209,7 +209,7 @@ def _growth(parts: list[str], outcomes: Iterable[Outcome], y: int) -> int:
     ]
     for column, (unit, title, words, about) in enumerate(plots):
         shown = {label: growths[name] for name, label in GROWING[unit].items() if name in growths}
-        left = LEFT + 52 + column * 450
+        left = LEFT + 52 + column * 434
         if shown:
             parts.append(_text(left, y + 14, title, "strong small"))
             _plot(parts, shown, _Box(left, left + 215, y + 26, y + 26 + height), words, about)
@@ -221,6 +221,10 @@ class _Box(NamedTuple):
     right: float
     top: float
     bottom: float
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}x" if ratio >= 9.5 else f"{ratio:.1f}x"
 
 
 def _power(samples: dict[int, Sample]) -> str:
@@ -310,7 +314,7 @@ def _heading(parts: list[str], y: int, title: str, words: str) -> int:
 def _legend(parts: list[str], y: float, entries: Sequence[tuple[str, str]]) -> None:
     x = float(WIDTH - LEFT)
     for style, words in reversed(entries):
-        x -= 7 * len(words) + 12
+        x -= 6.6 * len(words) + 12
         parts.append(_dot(x, y - 28, style))
         parts.append(_text(x + 11, y - 24, words, "small"))
         x -= 18

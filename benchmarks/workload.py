@@ -327,9 +327,7 @@ def local_queue(folder: str, count: int) -> dict[str, Any]:
 
 def local_map(folder: str, count: int, chunksize: int) -> dict[str, float]:
     """Seconds a call of `executor.map`, in chunks of so many calls."""
-    local: Any = executor(folder, "local")
-    if not hasattr(local, "map"):
-        raise NotImplementedError("this version has no executor.map")
+    local = executor(folder, "local")
     list(local.map(square, range(4)))
     start = time.perf_counter()
     values = list(local.map(square, range(count), chunksize=chunksize))

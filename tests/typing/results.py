@@ -61,6 +61,8 @@ async def asynchronous(job: submitit.Job[bytes]) -> None:
     assert_type(await proxy.result(), bytes)
     assert_type(await proxy.results(), list[bytes])
     await proxy.wait(poll_interval=2)
+    for future in proxy.results_as_completed():
+        assert_type(await future, bytes)
     text: str = await proxy.result()  # type: ignore[assignment]
     size: int = len(proxy.result())  # type: ignore[arg-type]
     print(text, size)

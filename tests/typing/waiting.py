@@ -54,7 +54,7 @@ def futures(job: submitit.Job[int], other: submitit.Job[str], any_job: submitit.
     job.add_done_callback(print)
     job.add_done_callback(lambda job: print(job.result()))
     any_job.add_done_callback(told)
-    job.add_done_callback(told(job))  # type: ignore[arg-type]
+    job.add_done_callback(told(job))  # type: ignore[arg-type, func-returns-value]
     job.add_done_callback(lambda: None)  # type: ignore[arg-type, misc]
     sorted([job, other], key=lambda job: job.key)
 
