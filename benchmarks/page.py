@@ -40,7 +40,7 @@ def fill(text: str, groups: Mapping[str, Group]) -> str:
         ),
         "context": _context(groups),
     }
-    return PART.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
+    return PART.sub(lambda found: f"{found[1]}{_shown(tables[found[2]])}\n{found[3]}", text)
 
 
 def _beside_reference(groups: Iterable[Group]) -> str:
@@ -122,6 +122,11 @@ def _context(groups: Mapping[str, Group]) -> str:
             rows.append([key, "; ".join(f"{name}: {value}" for name, value in values.items())])
     rows += [[f"not measured, {name}", problem] for name, group in groups.items() for problem in group.problems]
     return _table(["", ""], rows) if rows else "Nothing was measured yet."
+
+
+def _shown(text: str) -> str:
+    """What could be read as a tag is not."""
+    return text.replace("<", "&lt;")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
