@@ -289,9 +289,6 @@ class Executor(abc.ABC):
 
     # ------------------------------------------------------------------ what a map asks
 
-    #: Whether jobs are processes of their own, which leave files.
-    _is_elsewhere = True
-
     def _backend(self) -> Executor:
         """The executor that this one hands its submissions to: itself, most often."""
         return self

@@ -21,6 +21,7 @@ from submitit.storage.calls import Reader, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from submitit.client.executor import Executor
     from submitit.client.job import Job
@@ -94,7 +95,7 @@ def submit(
     size = size or max(1, -(-count // (CHUNKS_A_JOB * (at_a_time or 1))))
     from submitit.storage import names
 
-    plan = Plan(names.unique_name(), count, size, None, backend._is_elsewhere)
+    plan = Plan(names.unique_name(), count, size, None, not backend.job_class._runs_when_asked)
     if not count:
         return MapResults([], plan, deadline, ordered=ordered)
     chunks = _cut(columns, size, pack=plan.streams)
@@ -133,17 +134,20 @@ def _submit_shares(
     takers: int,
 ) -> tuple[list[Job[Any]], str]:
     from submitit.orchestrator.chunks import Share
+    from submitit.storage import claims
     from submitit.storage.submission import DelayedSubmission
 
     backend: Any = executor._backend()
     work = [DelayedSubmission(function, chunk, *more) for chunk, more in zip(chunks, shared, strict=True)]
-    files = backend._write_shared(work)
-    path, claims = map(os.fspath, files)
+    path: Path = backend._write_shared(work)
+    taken = path.with_suffix(".claims")
     try:
-        shares = [Share(plan.name, function, path, claims, plan.size, taker, takers) for taker in range(takers)]
-        return executor._process([DelayedSubmission(share) for share in shares]), claims
+        claims.make(taken, len(work))
+        files = os.fspath(path), os.fspath(taken)
+        shares = [Share(plan.name, function, *files, plan.size, taker, takers) for taker in range(takers)]
+        return executor._process([DelayedSubmission(share) for share in shares]), os.fspath(taken)
     except Exception:
-        for file in files:
+        for file in (path, taken):
             file.unlink(missing_ok=True)
         raise
 
@@ -366,9 +370,9 @@ class MapResults(Iterator[R]):
 
     def cancel(self) -> None:
         """Cancel the jobs that are not over. Calls that have ended keep their results, all others raise ``JobCancelledError``."""
-        for number, job in self._open.items():
-            if number not in self._over:
-                job.cancel(check=False)
+        from submitit.client.cancelling import cancel
+
+        cancel([job for number, job in self._open.items() if number not in self._over])
 
     # ---- waiting
 

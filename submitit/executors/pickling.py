@@ -127,22 +127,11 @@ class PicklingExecutor(Executor):
         self._layout().make()
         return payload.write_payload(path, submissions, max_bytes=self._max_bytes(), before=before)
 
-    def _write_shared(self, submissions: Sequence[DelayedSubmission]) -> tuple[Path, Path]:
-        """Files from which several jobs take these calls: a payload, and the claims that say who has taken which.
-
-        Raises what ``_write_payload`` raises.
-        """
-        from submitit.storage import claims
-
+    def _write_shared(self, submissions: Sequence[DelayedSubmission]) -> Path:
+        """A payload from which several jobs take these calls. Raises what ``_write_payload`` raises."""
         path = self._payload_path(names.unique_name())
         self._write_payload(path, submissions)
-        taken = path.with_suffix(".claims")
-        try:
-            claims.make(taken, len(submissions))
-        except BaseException:
-            discard([path])
-            raise
-        return path, taken
+        return path
 
     def _submit_payload(self, path: Path) -> Job[Any]:
         """Send one job whose call is in the file ``path``, which is linked to ``<job_id>_submitted.pkl``."""

@@ -158,7 +158,6 @@ class DebugExecutor(Executor):
     """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it."""
 
     job_class = DebugJob
-    _is_elsewhere = False
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__(folder)

@@ -144,11 +144,9 @@ class Notes:
         for number, row in enumerate(rows, first):
             try:
                 value = function(*row)
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - that is how the call ended
                 if os.getpid() != self._pid:
                     _leave(error)
-                if self._stopped:
-                    raise
                 value = None
                 others[number] = _failure(error)
             else:
@@ -158,7 +156,7 @@ class Notes:
                     size += len(other[2] or "")
                     value = None
             if self._stopped:
-                raise SystemExit(-1)  # the function has swallowed the first
+                raise SystemExit(-1)  # whatever the function, or this loop, has made of the first
             values.append(value)
             if size > _FULL or clock() >= self._due:
                 self.catch_up()

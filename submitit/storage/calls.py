@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from zlib import crc32
+from binascii import crc32
 
 from submitit.records import NamedTuple
 from submitit.storage import serialization
@@ -199,9 +199,11 @@ class Writer:
         data = serialization.dumps_plain(body)
         size = os.fstat(self._file).st_size
         try:
-            left = memoryview(_FRAME.pack(first, count, len(data), crc32(data)) + data)
-            while left:
-                left = left[os.write(self._file, left) :]
+            head = _FRAME.pack(first, count, len(data), crc32(data))
+            # in one go: a signal's handler may write the next frame on top of this
+            written = os.writev(self._file, [head, data])
+            while written < len(head) + len(data):  # a system call takes 2 GB at most
+                written += os.write(self._file, memoryview(head + data)[written:])
         except OSError as error:
             os.ftruncate(self._file, size)
             error.filename = self._path

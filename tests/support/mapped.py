@@ -67,6 +67,8 @@ def awkward(number: int) -> Any:
         lambda: calls.recursion(),
         lambda: next(iter(())),
         lambda: True,
+        lambda: growing(number),
+        lambda: growing(number),
     ]
     return kinds[number]()
 
@@ -114,3 +116,7 @@ def fork_and_exit(_: int) -> int:
     if not child:
         sys.exit(7)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def interrupted(_: int) -> None:
+    raise KeyboardInterrupt

@@ -102,6 +102,7 @@ def test_cancelled_calls_say_so(executor: submitit.LocalExecutor, place: Path) -
     found = errors_of(results, 2)
     assert [type(error) for error in found] == [errors.JobCancelledError] * 2
     assert "Call 2 of 3 has no result, since its job left none: call 1 was running when it ended" in str(found[1])
+    (place / "go").write_text("no reason to wait for SIGKILL")
     assert list(results) == []
 
 
@@ -210,6 +211,7 @@ def test_a_call_cannot_swallow_the_end_of_its_job(executor: submitit.LocalExecut
     assert mapped.made(place) == [0, 0, 1]
 
 
+@pytest.mark.long
 def test_time_outs_count_where_no_call_has_ended(executor: submitit.LocalExecutor, place: Path) -> None:
     """A job that gets on may run out of time as often as it does."""
     executor.max_num_timeout = 0

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 import submitit
+from submitit.client.mapping import MapResults, Plan
 from submitit.local import resources
-from submitit.storage import payload
+from submitit.orchestrator.chunks import Outcomes
+from submitit.storage import claims, payload
+from submitit.storage.calls import Run, Writer
+from submitit.storage.claims import Claims
 from support import calls, mapped
-from support.fakes import FakeExecutor, files_below
+from support.fakes import FakeExecutor, FakeJob, files_below
 
 
 def sizes(results: Any) -> list[int]:
@@ -105,7 +109,7 @@ def test_what_calls_share_is_written_once(tmp_path: Path, monkeypatch: pytest.Mo
         assert 1_000_000 < sum(path.stat().st_size for path in written) < 1_020_000
 
 
-def test_what_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
+def test_what_cannot_be_sent_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     local = submitit.LocalExecutor(tmp_path / "jobs")
@@ -117,6 +121,13 @@ def test_what_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="max_pickle_size_gb"):
         local.map(mapped.tenfold, range(100_000), chunksize=1000)
     assert files_below(tmp_path / "jobs") == []
+    local.max_pickle_size_gb = 1
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError, match="working directory"):
+        local.map(mapped.tenfold, range(3), chunksize=1)
+    assert files_below(tmp_path / "jobs" / ".submitit" / "payloads") == []
 
 
 def test_an_element_of_a_payload_is_read_as_often_as_one_likes(tmp_path: Path) -> None:
@@ -131,3 +142,48 @@ def test_an_element_of_a_payload_is_read_as_often_as_one_likes(tmp_path: Path) -
         assert [first.args[1], second.args[1], again.args[1]] == [0, 2, 2]
         with pytest.raises(IndexError, match="3 submission"):
             opened.submission(3)
+
+
+class Made:
+    """A map of four calls in two chunks that two jobs have shared and made: which outcomes each has noted is said."""
+
+    def __init__(self, folder: Path, made: list[list[Run]]) -> None:
+        self.jobs: list[FakeJob[Any]] = [FakeJob(folder / "%j", f"7_{number}") for number in range(2)]
+        taken = folder / "map.claims"
+        claims.make(taken, 2)
+        for number, (job, runs) in enumerate(zip(self.jobs, made, strict=True)):
+            assert Claims(taken, number).take() == number
+            job.paths.folder.mkdir()
+            writer = Writer(job.paths.locate("calls"), "map")
+            for run in runs:
+                writer.write(run)
+            job.finish(Outcomes(job.paths.locate("calls"), "map", writer.close(), 3))
+        self._plan = Plan("map", 4, 2, str(taken), streams=True)
+
+    def results(self, *, ordered: bool) -> MapResults[int]:
+        return MapResults(self.jobs, self._plan, ordered=ordered)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_chunk_that_two_jobs_have_made_is_handed_out_once(tmp_path: Path, ordered: bool) -> None:
+    """As where the locks of a file system are those of each node alone."""
+    twice = [[Run(0, [0, 10], {}), Run(2, [20], {})], [Run(2, [20, 30], {}), Run(0, [0], {})]]
+    results = Made(tmp_path, twice).results(ordered=ordered)
+    assert [chunk.ended for chunk in results.progress()] == [2, 2]
+    assert sorted(results) == [0, 10, 20, 30]
+    assert results._reached == [2, 4]
+
+
+def test_what_is_not_handed_out_yet_is_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("submitit.client.mapping._ENOUGH", 10)
+    results = Made(tmp_path, [[Run(0, [0, 10], {})], [Run(2, [20, 30], {})]]).results(ordered=False)
+    assert next(results) == 0
+    assert results._readers[1].place == 0
+    assert list(results) == [10, 20, 30]
+
+
+def test_ctrl_c_in_a_call_of_this_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    results = submitit.DebugExecutor(tmp_path).map(mapped.interrupted, range(2), chunksize=1)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert "go on" not in capfd.readouterr().err

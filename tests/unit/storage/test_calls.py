@@ -124,8 +124,10 @@ def test_nobody_else_may_have_written_it(path: Path) -> None:
     path.chmod(0o666)
     with pytest.raises(UntrustedPickleError, match=path.name):
         Reader(path, "map").read()
-    with pytest.raises(UntrustedPickleError, match=path.name):
-        Writer(path, "map")
+    for content in (path.read_bytes(), b""):
+        path.write_bytes(content)
+        with pytest.raises(UntrustedPickleError, match=path.name):
+            Writer(path, "map")
 
 
 def test_a_full_disk_leaves_whole_frames(path: Path) -> None:
