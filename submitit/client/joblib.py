@@ -66,9 +66,8 @@ class SubmititBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         self._call: _Call | None = None
         self._seconds = 0.0
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, executor: Executor = None, **_: Any) -> int:
-        """Called by ``Parallel``, which may name the executor as well."""
-        self._executor = executor or self._executor
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+        """Be used by ``parallel``; return how many jobs there are at a time."""
         self.parallel = parallel
         if self._checked()._concurrency() is None:
             # A place in the queue costs more than in a pool's.

@@ -88,7 +88,8 @@ def test_results_come_as_a_generator_which_may_be_given_up(
 ) -> None:
     go = tmp_path / "go"
     several = [delayed(calls.add)(1, 2), delayed(calls.touch_and_wait)(str(tmp_path / "started"), str(go))]
-    values = Parallel(n_jobs=2, return_as=how, backend="submitit", executor=executor)(several)
+    with joblib.parallel_config(backend="submitit", executor=executor):
+        values = Parallel(n_jobs=2, return_as=how)(several)
     assert next(values) == 3
     calls.wait_for((tmp_path / "started").exists)
     with pytest.warns(UserWarning, match="have been cancelled"):
@@ -103,8 +104,8 @@ def test_a_time_out_cancels_the_jobs(
 ) -> None:
     go = tmp_path / "go"
     waits = delayed(calls.touch_and_wait)(str(tmp_path / "started"), str(go))
-    with pytest.raises(joblib.parallel.TimeoutError):
-        Parallel(n_jobs=2, timeout=0.2, backend="submitit", executor=executor)([waits])
+    with joblib.parallel_config(backend="submitit", executor=executor), pytest.raises(joblib.parallel.TimeoutError):
+        Parallel(n_jobs=2, timeout=0.2)([waits])
     calls.wait_for(lambda: _states(backend, folder) == ["CANCELLED"])
     go.write_text("it ends the sooner")
 
@@ -163,10 +164,12 @@ def test_one_job_is_none(executor: submitit.AutoExecutor) -> None:
 def test_what_cannot_be_submitted_is_raised(backend: Backend, folder: Path) -> None:
     import threading
 
-    parallel = Parallel(n_jobs=2, backend="submitit", executor=backend.executor(folder))
+    with joblib.parallel_config(backend="submitit", executor=backend.executor(folder)):
+        parallel = Parallel(n_jobs=2)
     with pytest.raises(TypeError, match="lock"):
         parallel([delayed(calls.add)(1, threading.Lock())])
-    parallel = Parallel(n_jobs=2, backend="submitit", executor=backend.executor(folder, tasks_per_node=2))
+    with joblib.parallel_config(backend="submitit", executor=backend.executor(folder, tasks_per_node=2)):
+        parallel = Parallel(n_jobs=2)
     with pytest.raises(ValueError, match="tasks_per_node=1"):
         parallel([delayed(calls.add)(1, 2)])
 

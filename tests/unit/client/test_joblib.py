@@ -79,9 +79,3 @@ def test_joblib_knows_the_backend_of_an_executor_that_is_made_after_its_import(t
 def test_without_an_executor_it_says_what_it_takes(given: dict[str, Any]) -> None:
     with joblib.parallel_config(backend="submitit", **given), pytest.raises(TypeError, match="executor=executor"):
         Parallel(n_jobs=2)([delayed(abs)(1)])
-
-
-def test_parallel_itself_takes_the_executor(tmp_path: Path) -> None:
-    from submitit import DebugExecutor
-
-    assert Parallel(backend="submitit", executor=DebugExecutor(tmp_path))([delayed(abs)(-1)]) == [1]
