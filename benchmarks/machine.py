@@ -68,9 +68,15 @@ class Bench:
 
 
 def make_reference(build: Path) -> str:
-    """The interpreter of the reference's environment, which is made at the first call, with our cloudpickle."""
+    """The interpreter of the reference's environment, which is made at the first call, with our cloudpickle.
+
+    Raises NoFigureError where it cannot be installed.
+    """
     cloudpickle = version("cloudpickle")
-    return _environment(build, "reference", f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}")
+    try:
+        return _environment(build, "reference", f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}")
+    except subprocess.CalledProcessError as error:
+        raise NoFigureError(f"submitit {REFERENCE} cannot be installed: nothing is measured without it") from error
 
 
 def make_peer(build: Path, name: str, *, renew: bool = False) -> str:

@@ -108,6 +108,8 @@ def _head(parts: list[str], groups: Mapping[str, Group]) -> int:
     context = next((group.context for group in groups.values()), {})
     words = [f"submitit {context.get('submitit', '')}", context.get("python", ""), context.get("processor", "")]
     words.append(f"medians, {context.get('started', '')[:10]}")
+    if any("quick" in group.context for group in groups.values()):
+        words.append("a quick run")
     parts.append(_text(LEFT, 48, "How fast it is", "title"))
     parts.append(_text(LEFT, 70, " · ".join(word for word in words if word), "muted"))
     return 86

@@ -60,9 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build = options.build.resolve()
     if options.make_peers:
         return _make_peers(build)
+    try:
+        reference = machine.make_reference(build)
+    except NoFigureError as error:
+        print(error, file=sys.stderr)
+        return 1
     bench = Bench(
         ours=sys.executable,
-        reference=machine.make_reference(build),
+        reference=reference,
         work=machine.make_work(build / "bench-work"),
         in_memory=machine.make_work_in_memory(),
         build=build,
