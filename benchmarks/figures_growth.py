@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from machine import Bench
 
-#: What an ended job takes of a file system in memory: five markers, and a directory's and a result's pages.
-ENDED_BYTES = 40_000
+#: What an ended job takes of a file system in memory: four markers and a result, a page and a file each.
+ENDED_BYTES = 30_000
 PATIENCE_S = 900.0
 
 

@@ -387,8 +387,7 @@ def end_jobs(folder: str, array: str, count: int) -> dict[str, float]:
     footer = outcome.Footer(True, "node", os.getpid(), 0, time.time(), time.time(), 0.1, 30.0, "3.11.7", "2.0.0")
     for number, path in enumerate(paths):
         job_id = f"{array}_{number}"
-        for task in ("batch", 0):
-            markers.mark(job_id, task, 0, "run", "node")
+        markers.mark(job_id, 0, 0, "run", "node")
         path.parent.mkdir(parents=True, exist_ok=True)
         outcome.write_result(path, ("success", number), footer=footer)
         marked = time.time()
