@@ -78,7 +78,7 @@ lint: .venv/ready ## ruff, mypy strict, pyright on the public types, the import 
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/pyright --pythonpath .venv/bin/python
+	.venv/bin/pyright --project pyproject.toml --pythonpath .venv/bin/python
 	.venv/bin/lint-imports --no-logo
 
 .PHONY: bench
