@@ -74,17 +74,22 @@ test-full: ## the long cases as well, then every supported Python
 venv: .venv/ready ## .venv: the checkout, editable, with all tools
 
 .PHONY: lint
-lint: .venv/ready ## ruff, mypy strict, the import contracts
+lint: .venv/ready ## ruff, mypy strict, pyright on the public types, the import contracts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/pyright --project pyproject.toml --pythonpath .venv/bin/python
 	.venv/bin/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(BUILD)/bench/installed ## the figures, beside those of the last 1.x
+bench: $(BUILD)/bench/installed ## the figures, beside the last 1.x and its peers (ARGS="--publish": the page of the docs too)
 	@mkdir -p $(BUILD)/away
 	@tests/support/install_programs || echo "without Slurm: its figures are left out" >&2
 	@cd $(BUILD)/away && $(abspath $(BUILD))/bench/bin/python $(CURDIR)/benchmarks/run.py $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(BUILD)/bench/installed ## installs what it is measured beside anew, each in an environment of its own
+	@$(BUILD)/bench/bin/python benchmarks/run.py --make-peers
 
 .PHONY: docs
 docs: ## checks that every link between the documents leads somewhere

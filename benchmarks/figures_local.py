@@ -1,34 +1,24 @@
-"""The local backend: from submission to result, many jobs at once, and what they take of memory and files.
-
-Beside 1.5.4, which sleeps, two libraries that use a fresh process a call as well, but write no logs and keep no result.
-"""
+"""The local backend: from submission to result, many jobs at once, and what they take of memory and files."""
 
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import machine
 from processes import Client
 from samples import Answer, Figure, Series, Target, take_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from machine import Bench
 
-NEIGHBOURS: Final = Path(__file__).with_name("neighbours.py")
 #: 1.5.4 lets so much time pass between two submissions of one executor, which is no part of a round trip.
 PAUSE_S: Final = 0.25
 #: So many round trips in a row make one value, their median.
 IN_A_ROW: Final = 20
-#: The process pool of some Pythons comes to a stop now and then (gh-115634).
-PATIENCE_S: Final = 60.0
 BURST: Final = 500
 
 
@@ -50,36 +40,19 @@ class _Clients:
         client.call("ready")
         return client, str(away / "logs")
 
-    def neighbour(self, python: str, library: str) -> Client:
-        away = self._bench.work / f"{library}-{next(self._numbers)}"
-        return self._stack.enter_context(Client(python, away, program=NEIGHBOURS))
-
 
 def measure(bench: Bench) -> Iterator[Figure]:
     with ExitStack() as stack:
         clients = _Clients(bench, stack)
-        neighbours = _neighbours(bench)
-        yield from _round_trips(bench, clients, neighbours)
+        yield from _round_trips(bench, clients)
         yield _first(bench, clients)
-        yield from _bursts(bench, clients, neighbours)
+        yield from _bursts(bench, clients)
         yield from _arrays(bench, clients)
         yield _files(bench, clients)
         yield _preloaded(bench, clients)
 
 
-def _neighbours(bench: Bench) -> dict[str, str]:
-    """The other libraries that can be measured here, each with the interpreter that has it."""
-    found = {}
-    if sys.version_info >= (3, 11):  # with max_tasks_per_child
-        found["process_pool"] = bench.ours
-    try:
-        found["executorlib"] = machine.make_executorlib(bench.build)
-    except subprocess.CalledProcessError:
-        print("executorlib cannot be installed and is left out", file=sys.stderr)
-    return found
-
-
-def _round_trips(bench: Bench, clients: _Clients, neighbours: dict[str, str]) -> Iterator[Figure]:
+def _round_trips(bench: Bench, clients: _Clients) -> Iterator[Figure]:
     def warm(place: str) -> Series:
         client, folder = clients.start(bench.ours, place)
         client.call("local_round_trips", folder=folder, times=2)
@@ -98,8 +71,7 @@ def _round_trips(bench: Bench, clients: _Clients, neighbours: dict[str, str]) ->
 
     ours = {place: warm(place) for place in clients.places}
     old = reference()
-    others = _others(clients, neighbours, lambda client, library: _calls(bench, client, library))
-    take_turns(*ours.values(), old, *others.values())
+    take_turns(*ours.values(), old)
     for place, series in ours.items():
         figure = Figure(f"local: submission to result, {place}", "ms", series.sample("wall"), None, Target(0.006))
         yield figure.note_failures(series)
@@ -108,8 +80,6 @@ def _round_trips(bench: Bench, clients: _Clients, neighbours: dict[str, str]) ->
         "local: the same, beside 1.5.4", "ms", disk.sample("wall"), old.sample("wall"), Target(150, "ratio")
     )
     yield beside.note_failures(None, old)
-    targets = {"process_pool": Target(2, "ratio")}
-    yield from _beside(disk, others, targets)
 
 
 def _first(bench: Bench, clients: _Clients) -> Figure:
@@ -126,7 +96,7 @@ def _first(bench: Bench, clients: _Clients) -> Figure:
     return Figure(name, "ms", ours.sample("wall"), reference.sample("wall")).note_failures(ours, reference)
 
 
-def _bursts(bench: Bench, clients: _Clients, neighbours: dict[str, str]) -> Iterator[Figure]:
+def _bursts(bench: Bench, clients: _Clients) -> Iterator[Figure]:
     count = bench.times(BURST, 100)
 
     def burst(python: str, jobs: int, times: int, place: str = "on disk") -> Series:
@@ -137,14 +107,7 @@ def _bursts(bench: Bench, clients: _Clients, neighbours: dict[str, str]) -> Iter
     ours = {place: burst(bench.ours, count, bench.times(3, 1), place) for place in clients.places}
     # For as many jobs it would need minutes.
     old = burst(bench.reference, bench.times(20, 5), 1)
-    others = _others(
-        clients,
-        neighbours,
-        lambda client, library: Series(
-            1, lambda: client.call("burst", library=library, count=bench.times(100, 20), patience=PATIENCE_S)
-        ),
-    )
-    take_turns(*ours.values(), old, *others.values())
+    take_turns(*ours.values(), old)
     for place, series in ours.items():
         name = f"local: {count} jobs in a loop, time a job, {place}"
         sample = series.sample("wall")
@@ -152,7 +115,6 @@ def _bursts(bench: Bench, clients: _Clients, neighbours: dict[str, str]) -> Iter
         if sample is not None:
             figure.notes.append(f"{1 / sample.median:.0f} jobs a second")
         yield figure.note_failures(series, old)
-    yield from _beside(ours["on disk"], others, {})
 
 
 def _arrays(bench: Bench, clients: _Clients) -> Iterator[Figure]:
@@ -200,24 +162,3 @@ def _preloaded(bench: Bench, clients: _Clients) -> Figure:
     name = "local: import of numpy, preloaded, above no import"
     figure = Figure(name, "ms", ours.sample("more"), plain.sample("more"), Target(0.002), beside="not preloaded")
     return figure.note_failures(ours, plain)
-
-
-def _others(
-    clients: _Clients, neighbours: dict[str, str], series_of: Callable[[Client, str], Series]
-) -> dict[str, Series]:
-    return {library: series_of(clients.neighbour(python, library), library) for library, python in neighbours.items()}
-
-
-def _calls(bench: Bench, client: Client, library: str) -> Series:
-    times = bench.times(IN_A_ROW, 5)
-    return Series(
-        bench.times(3, 1), lambda: client.call("round_trips", library=library, times=times, patience=PATIENCE_S)
-    )
-
-
-def _beside(ours: Series, others: dict[str, Series], targets: dict[str, Target]) -> Iterator[Figure]:
-    for library, series in others.items():
-        words = library.replace("_", " ")
-        name = f"local: the same, beside {words}"
-        figure = Figure(name, "ms", ours.sample("wall"), series.sample("wall"), targets.get(library), beside=words)
-        yield figure.note_failures(None, series)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from machine import ROOT, Bench
 from processes import Client
-from samples import Answer, Figure, NoFigureError, Sample, Series, Target, take_turns
+from samples import Answer, Figure, Growth, NoFigureError, Outcome, Sample, Series, Target, take_turns
 
 sys.path.append(str(ROOT / "tests"))
 
@@ -28,7 +28,7 @@ STAMP = """\
 unset BASH_ENV
 """
 #: More jobs than all arrays here have elements: finished ones count until Slurm forgets them, after 300 s.
-SETTINGS = {"MaxJobCount": 100_000, "MaxArraySize": 10_001}
+SETTINGS = {"MaxJobCount": 1_000_000, "MaxArraySize": 10_001}
 #: How long the ranks that live go on if nobody stops them, and how long the reference is waited for after that.
 OTHERS_S = 60.0
 REFERENCE_OTHERS_S = 20.0
@@ -44,7 +44,7 @@ exec {real} "$@"
 ASKING = ("squeue", "sacct", "scontrol")
 
 
-def measure(bench: Bench) -> Iterator[Figure]:
+def measure(bench: Bench) -> Iterator[Outcome]:
     """Raises NoFigureError where no cluster can be started."""
     missing = missing_programs()
     if missing:
@@ -66,7 +66,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             commands.touch()
             client = Client(python, directory, {**env, "BENCH_COMMANDS": str(commands)})
             sides.append(_Side(stack.enter_context(client), directory))
-        for figures in (_arrays, _round_trips, _deaths, _waiting):
+        for figures in (_arrays, _growth, _round_trips, _deaths, _waiting):
             yield from figures(bench, *sides)
 
 
@@ -167,6 +167,17 @@ def _arrays(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:
     size.notes.append("1.5.4: measured with 20 elements, times ten")
     yield size.note_failures(large, large_)
     yield Figure(f"{name}, time of the client", "ms", large.sample("seconds"), tenfold[1])
+
+
+def _growth(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Growth]:
+    growth = Growth("Slurm: map_array, time of the client", "ms")
+    for size in bench.sizes():
+        mine = ours.array(bench.times(3, 1) if size <= 10_000 else 1, size, 0)
+        # It sends no more than one array.
+        its = [reference.array(1, size, 0)] if size <= 10_000 else []
+        take_turns(mine, *its)
+        growth.add(size, mine, *its, key="seconds")
+    yield growth
 
 
 def _round_trips(bench: Bench, ours: _Side, reference: _Side) -> Iterator[Figure]:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from samples import NoFigureError
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 REFERENCE: Final = "1.5.4"
-EXECUTORLIB: Final = "1.11.0"
+#: What a user would pick instead, and what has to be installed for it. The versions are those of the day: they are recorded.
+PEERS: Final = {
+    "joblib/loky": ["joblib", "loky"],
+    "dask.distributed": ["distributed"],
+    "parsl": ["parsl"],
+    "executorlib": ["executorlib"],
+}
 #: Where Linux has a file system in memory.
 IN_MEMORY: Final = Path("/dev/shm")
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -38,28 +48,52 @@ class Bench:
     build: Path
     quick: bool
     slow_reference: bool
+    #: The largest number of jobs whose growth is measured.
+    largest: int
+    #: The versions of what was measured beside, as they are found.
+    versions: dict[str, str] = field(default_factory=dict)
 
     def times(self, full: int, quick: int) -> int:
         return quick if self.quick else full
 
+    def new(self, name: str, parent: Path | None = None) -> Path:
+        """A directory that no other measurement has."""
+        directory = (parent or self.work) / f"{name}-{next(_numbers)}"
+        directory.mkdir()
+        return directory
+
+    def sizes(self) -> list[int]:
+        """The numbers of jobs at which growth is measured."""
+        return [size for size in (100, 1000, 10_000, 100_000) if size <= self.largest]
+
 
 def make_reference(build: Path) -> str:
-    """The interpreter of the reference's environment, which is made at the first call, with our cloudpickle."""
+    """The interpreter of the reference's environment, which is made at the first call, with our cloudpickle.
+
+    Raises NoFigureError where it cannot be installed.
+    """
     cloudpickle = version("cloudpickle")
-    return _environment(build, "reference", f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}")
+    try:
+        return _environment(build, "reference", f"submitit=={REFERENCE}", f"cloudpickle=={cloudpickle}")
+    except subprocess.CalledProcessError as error:
+        raise NoFigureError(f"submitit {REFERENCE} cannot be installed: nothing is measured without it") from error
 
 
-def make_executorlib(build: Path) -> str:
-    """The interpreter of an environment with executorlib. Raises CalledProcessError where it cannot be installed."""
-    return _environment(build, "executorlib", f"executorlib=={EXECUTORLIB}")
+def make_peer(build: Path, name: str, *, renew: bool = False) -> str:
+    """The interpreter of an environment with one of `PEERS`. Raises NoFigureError where it cannot be installed."""
+    try:
+        return _environment(build, name.replace("/", "-"), *PEERS[name], renew=renew)
+    except subprocess.CalledProcessError as error:
+        raise NoFigureError(f"{name} cannot be installed (`make bench-peers` tries again)") from error
 
 
-def _environment(build: Path, name: str, *requirements: str) -> str:
+def _environment(build: Path, name: str, *requirements: str, renew: bool = False) -> str:
     python = "{}.{}".format(*sys.version_info)
-    environment = build / "-".join(["bench", name, python, *(word.partition("==")[2] for word in requirements)])
+    pins = [version for _, _, version in (word.partition("==") for word in requirements) if version]
+    environment = build / "-".join(["bench", name, python, *pins])
     interpreter = environment / "bin" / "python"
     ready = environment / "ready"
-    if not ready.exists():
+    if renew or not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
         subprocess.run([str(interpreter), "-m", "pip", "install", "-qq", *requirements], check=True)
         ready.touch()

@@ -82,15 +82,18 @@ class Client:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self._directory / "client.log").open("ab") as log:
-            return subprocess.Popen(
-                [self._python, str(self._program)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self._directory,
-                env=self._env,
-                start_new_session=True,
-            )
+            try:
+                return subprocess.Popen(
+                    [self._python, str(self._program)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=self._directory,
+                    env=self._env,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NoFigureError(f"cannot be started: {error}") from error
 
     def __enter__(self) -> Client:
         return self

@@ -1,16 +1,14 @@
-"""Figures as a table for people and as JSON for programs."""
+"""Figures as a table for people."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from machine import REFERENCE
 from samples import UNITS, Figure, Sample, Target, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
 HEADINGS = ("figure", "ours", "1.5.4, or what is named", "ratio", "target", "met")
 
@@ -41,64 +39,68 @@ def summary(figures: Sequence[Figure]) -> str:
     return "; ".join(parts)
 
 
-def write_json(path: Path, figures: Sequence[Figure], context: Mapping[str, Any]) -> None:
-    """All values in seconds, bytes and files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**context, "figures": [_record(figure) for figure in figures]}, indent=1) + "\n")
-
-
 def _row(figure: Figure) -> tuple[str, ...]:
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}x"
+    ratio = "" if figure.ratio is None else f"{number(figure.ratio)}x"
     verdict = {True: "yes", False: "NO", None: "" if figure.target is None else "not measured"}[figure.met]
     of_worst = figure.target is not None and figure.target.of == "worst"
     return (
         figure.name,
-        _cell(figure.ours, figure.unit, of_worst=of_worst),
-        _cell(figure.reference, figure.unit) + (f", {figure.beside}" if figure.beside != REFERENCE else ""),
+        cell(figure.ours, figure.unit, of_worst=of_worst),
+        cell(figure.reference, figure.unit) + (f", {figure.beside}" if figure.beside != REFERENCE else ""),
         ratio,
-        _target(figure.target, figure.unit),
+        words_of_target(figure.target, figure.unit),
         verdict,
     )
 
 
-def _cell(sample: Sample | None, unit: Unit, *, of_worst: bool = False) -> str:
+def cell(sample: Sample | None, unit: Unit, *, of_worst: bool = False) -> str:
+    """The median with its spread, or the worst value where that is what counts."""
     if sample is None:
         return "-"
     factor = UNITS[unit]
-    median = f"{_number(sample.median * factor)} {unit}"
+    median = f"{number(sample.median * factor)} {unit}"
     if len(sample.values) == 1:
         return median
     if of_worst:
-        return f"{median} (worst {_number(sample.worst * factor)}, n={len(sample.values)})"
-    lower, upper = (_number(value * factor) for value in sample.quartiles)
+        return f"{median} (worst {number(sample.worst * factor)}, n={len(sample.values)})"
+    lower, upper = (number(value * factor) for value in sample.quartiles)
     return f"{median} ({lower} to {upper}, n={len(sample.values)})"
 
 
-def _target(target: Target | None, unit: Unit) -> str:
+def words_of_target(target: Target | None, unit: Unit) -> str:
+    """What is aimed at."""
     if target is None:
         return ""
     if target.of == "ratio":
         return f">= {target.limit:g}x"
     worst = ", worst" if target.of == "worst" else ""
-    return f"<= {_number(target.limit * UNITS[unit])} {unit}{worst}"
+    return f"<= {number(target.limit * UNITS[unit])} {unit}{worst}"
 
 
-def _number(value: float) -> str:
-    """Three digits that mean something, never an exponent."""
+def number(value: float) -> str:
+    """Two or three digits that mean something, never an exponent."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 0.1:
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.4f}".rstrip("0")
 
 
-def _record(figure: Figure) -> dict[str, Any]:
-    return {
-        "name": figure.name,
-        "unit": figure.unit,
-        "ours": None if figure.ours is None else list(figure.ours.values),
-        "reference": None if figure.reference is None else list(figure.reference.values),
-        "beside": figure.beside,
-        "ratio": figure.ratio,
-        "target": None if figure.target is None else {"limit": figure.target.limit, "of": figure.target.of},
-        "met": figure.met,
-        "notes": figure.notes,
-    }
+def duration(seconds: float) -> str:
+    """In the unit that fits."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 0.9995:
+            return f"{_short(seconds * factor)} {unit}"
+    return f"{_short(seconds * 1e9)} ns"
+
+
+def size(bytes_: float) -> str:
+    """In the unit that fits."""
+    for unit, factor in (("GB", 1e-9), ("MB", 1e-6), ("kB", 1e-3)):
+        if bytes_ * factor >= 0.9995:
+            return f"{_short(bytes_ * factor)} {unit}"
+    return f"{_short(bytes_)} B"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 9.95 or abs(value - round(value)) < 0.01 else f"{value:.1f}"

@@ -6,6 +6,9 @@ Only what 1.5.4 offers as well is used, where it is measured beside. Times are t
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
+import math
 import os
 import pickle
 import re
@@ -15,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tracemalloc
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
 TIMEOUT_MIN = 10
 #: Of several ranks, the one that is killed.
 VICTIM = 2
+#: Whether this is the reference.
+OLD = version("submitit").startswith("1.")
 #: Files by which ranks and client talk: the time of the death, and that the others may end.
 DEATH, STOP = "death", "stop"
+#: The jobs of `submit_to_nobody`, which are waited for in a later request.
+HANDLES: list[Any] = []
 
 
 # ---------------------------------------------------------------- functions that run in jobs
@@ -93,6 +101,13 @@ def make_submissions(folder: str, count: int) -> dict[str, int]:
     for job_id in range(1, count + 1):
         DelayedSubmission(clock).dump(Path(folder, f"{job_id}_submitted.pkl"))
     return {"count": count}
+
+
+def first(folder: str) -> dict[str, float]:
+    """Seconds from the making of an executor to its first result."""
+    start = time.perf_counter()
+    assert executor(folder, "local").submit(trivial).result() == 42
+    return {"wall": time.perf_counter() - start}
 
 
 def local_round_trips(folder: str, times: int) -> dict[str, float]:
@@ -191,7 +206,7 @@ def submit_array(folder: str, elements: int, megabytes: int) -> dict[str, float]
     seconds = time.perf_counter() - start
     assert len(jobs) == elements
     written = set(files_below(folder)) - before
-    subprocess.run(["scancel", jobs[0].job_id.partition("_")[0]], check=True)
+    subprocess.run(["scancel", *{job.job_id.partition("_")[0] for job in jobs}], check=True)
     return {"seconds": seconds, "files": len(written), "bytes": sum(os.lstat(path).st_size for path in written)}
 
 
@@ -284,6 +299,146 @@ def slurm_waiting(folder: str, jobs: int, ended: int, seconds: float) -> dict[st
     return {"share": share, "commands": commands / (took / 30), "handed": handed}
 
 
+def local_queue(folder: str, count: int) -> dict[str, Any]:
+    """Seconds until an array is submitted of which none can start, the bytes of its payload, and peaks of memory.
+
+    The job that takes all CPUs goes on: its controller has to be killed once this client has been.
+    """
+    local = executor(folder, "local")
+    local.update_parameters(cpus_per_task=len(os.sched_getaffinity(0)))
+    first = local.submit(time.sleep, 3600)
+    while first.state != "RUNNING":
+        time.sleep(0.01)
+    local.update_parameters(cpus_per_task=1)
+    before = set(files_below(folder))
+    start = time.perf_counter()
+    HANDLES.extend(local.map_array(square, range(count)))
+    seconds = time.perf_counter() - start
+    assert len(HANDLES) == count
+    controllers = _children(os.getpid())
+    return {
+        "seconds": seconds,
+        "bytes": sum(os.lstat(path).st_size for path in set(files_below(folder)) - before if "/payloads/" in path),
+        "client": _peak_memory(os.getpid()),
+        "controller": max(map(_peak_memory, controllers)),
+        "controllers": controllers,
+    }
+
+
+def local_map(folder: str, count: int, chunksize: int) -> dict[str, float]:
+    """Seconds a call of `executor.map`, in chunks of so many calls."""
+    local = executor(folder, "local")
+    list(local.map(square, range(4)))
+    start = time.perf_counter()
+    values = list(local.map(square, range(count), chunksize=chunksize))
+    seconds = time.perf_counter() - start
+    assert values == [number * number for number in range(count)]
+    return {"wall": seconds / count}
+
+
+def submit_to_nobody(folder: str, count: int, traced: bool) -> dict[str, Any]:
+    """Submits an array to an `sbatch` that takes everything: seconds, bytes and files written, and what is kept in memory.
+
+    `handles` is what Python has allocated for the jobs, in bytes; it is measured, and all else slowed down, if `traced`.
+    """
+    slurm = executor(folder, "slurm")
+    before = set(files_below(folder))
+    if traced:
+        slurm.map_array(square, range(2))  # with what is made but once
+        tracemalloc.start()
+    start = time.perf_counter()
+    jobs = slurm.map_array(square, range(count))
+    seconds = time.perf_counter() - start
+    gc.collect()
+    handles = tracemalloc.get_traced_memory()[0] if traced else math.nan
+    tracemalloc.stop()
+    HANDLES[:] = jobs
+    written = set(files_below(folder)) - before
+    assert len(jobs) == count
+    return {
+        "seconds": seconds,
+        "files": len(written),
+        "bytes": sum(os.lstat(path).st_size for path in written),
+        "handles": handles,
+        "array": jobs[0].job_id.partition("_")[0],
+    }
+
+
+def end_jobs(folder: str, array: str, count: int) -> dict[str, float]:
+    """Leaves what an array's elements leave when they have returned a number, by the code that does it there.
+
+    `marked` is the time just before the last one said that it was done.
+    """
+    from submitit.core.utils import JobPaths
+
+    marked = math.nan
+    paths = (JobPaths(folder, job_id=f"{array}_{number}").result_pickle for number in range(count))
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    if OLD:
+        for number, path in enumerate(paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            marked = time.time()
+            path.write_bytes(pickle.dumps(("success", number)))
+        return {"marked": marked}
+    from submitit.storage import events, outcome
+
+    [directory] = Path(folder, ".submitit", "events").iterdir()
+    markers = events.EventDirectory(directory)
+    footer = outcome.Footer(True, "node", os.getpid(), 0, time.time(), time.time(), 0.1, 30.0, "3.11.7", "2.0.0")
+    for number, path in enumerate(paths):
+        job_id = f"{array}_{number}"
+        markers.mark(job_id, 0, 0, "run", "node")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        outcome.write_result(path, ("success", number), footer=footer)
+        marked = time.time()
+        markers.mark(job_id, 0, 0, "done", "node")
+        for task in (0, "batch"):
+            markers.mark(job_id, task, 0, "exit-0", "node")
+    return {"marked": marked}
+
+
+def wait_for_ended() -> dict[str, float]:
+    """Seconds until all jobs of `submit_to_nobody` are handed out, which have ended since, and the client's peak of memory."""
+    start = time.perf_counter()
+    over = sum(1 for _ in submitit.helpers.as_completed(HANDLES))
+    seconds = time.perf_counter() - start
+    assert over == len(HANDLES)
+    return {"seconds": seconds, "client": _peak_memory(os.getpid())}
+
+
+def wake_up(folder: str, delay: float) -> dict[str, float]:
+    """Seconds from the marker of a job's end, which comes so many seconds after the wait for it began, to the return of `result()`."""
+    # A list of one would be no array.
+    job = executor(folder, "slurm").map_array(square, [3, 4])[0]
+    other = _job_side()
+    request = {"do": "end_later", "folder": folder, "array": job.job_id.partition("_")[0], "delay": delay}
+    assert other.stdin is not None
+    assert other.stdout is not None
+    other.stdin.write(json.dumps(request) + "\n")
+    other.stdin.flush()
+    job.result()
+    end = time.time()
+    return {"seconds": end - float(json.loads(other.stdout.readline())["value"]["marked"])}
+
+
+@cache
+def _job_side() -> subprocess.Popen[str]:
+    """A process like this one, which ends when its input does."""
+    process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write('{"do": "ready"}\n')
+    process.stdin.flush()
+    process.stdout.readline()
+    return process
+
+
+def end_later(folder: str, array: str, delay: float) -> dict[str, float]:
+    """Ends the first element of an array after so many seconds; the time at which its end was marked."""
+    time.sleep(delay)
+    return end_jobs(folder, array, 1)
+
+
 def _cpu() -> float:
     """Seconds of work of this process and of those that it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -299,11 +454,19 @@ if __name__ == "__main__":
         (
             ready,
             make_submissions,
+            first,
             local_round_trips,
             local_burst,
             local_array,
             local_files,
             local_import,
+            local_queue,
+            local_map,
+            submit_to_nobody,
+            end_jobs,
+            end_later,
+            wait_for_ended,
+            wake_up,
             submit_array,
             slurm_round_trip,
             slurm_death,

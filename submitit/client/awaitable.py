@@ -54,7 +54,7 @@ class AsyncJobProxy(Generic[R]):
         values: list[R] = self.job.results()
         return values
 
-    def results_as_completed(self, poll_interval: float = 1) -> Iterator[asyncio.Future[Any]]:
+    def results_as_completed(self, poll_interval: float = 1) -> Iterator[asyncio.Future[R]]:
         """Awaitables of the tasks' results, in the order in which the tasks end. To be called while a loop runs."""
         import asyncio
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from submitit.client.dry_run import DryRun
+    from submitit.client.futures import FuturesExecutor
     from submitit.client.mapping import MapResults
 
 P = ParamSpec("P")
@@ -45,6 +47,9 @@ class Executor(abc.ABC):
         #: The jobs of the batch block that is open, each with its call.
         self._delayed_batch: list[tuple[Job[Any], DelayedSubmission]] | None = None
         self._allow_implicit_submissions = False
+        if "joblib" in sys.modules:
+            with contextlib.suppress(ImportError):  # of a version that has no such backends
+                from submitit.client import joblib  # noqa: F401 - its backend is there from now on
 
     @classmethod
     def name(cls) -> str:
@@ -74,6 +79,56 @@ class Executor(abc.ABC):
         self._delayed_batch.append((job, submission))
         return job
 
+    # No type says "an iterable for each argument": as for the built-in `map`, each number of them is written out.
+    @overload
+    def map_array(self, fn: Callable[[A1], R], iterable: Iterable[A1], /) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self, fn: Callable[[A1, A2], R], iterable: Iterable[A1], iterable2: Iterable[A2], /
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3, A4], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[[A1, A2, A3, A4, A5], R],
+        iterable: Iterable[A1],
+        iterable2: Iterable[A2],
+        iterable3: Iterable[A3],
+        iterable4: Iterable[A4],
+        iterable5: Iterable[A5],
+        /,
+    ) -> list[Job[R]]: ...
+    @overload
+    def map_array(
+        self,
+        fn: Callable[..., R],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        iterable5: Iterable[Any],
+        iterable6: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+    ) -> list[Job[R]]: ...
     def map_array(self, fn: Callable[..., R], *iterable: Iterable[Any]) -> list[Job[R]]:
         """Submit ``fn`` once for each tuple of ``zip(*iterable)``, as a job array where the backend has such.
 
@@ -217,6 +272,16 @@ class Executor(abc.ABC):
         be pickled or is too large, and ``NotImplementedError`` where the backend cannot tell.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot tell what it would send")
+
+    def as_futures(self) -> FuturesExecutor:
+        """This executor as one of ``concurrent.futures``: what takes those takes it, and its ``submit`` gives a true ``Future``."""
+        from submitit.client.futures import FuturesExecutor
+
+        return FuturesExecutor(self._process, _check_callable)
+
+    def _concurrency(self) -> int | None:
+        """How many jobs can run beside this process at a time; ``None`` where only the scheduler knows."""
+        return None
 
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:

@@ -172,6 +172,9 @@ class DebugExecutor(Executor):
 
         return DryRun("", [])
 
+    def _concurrency(self) -> int:
+        return 0
+
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return [DebugJob(self.folder, submission) for submission in delayed_submissions]
 

@@ -221,6 +221,14 @@ class LocalExecutor(PicklingExecutor):
             preload=list(given.get("preload") or ()),
         )
 
+    def _concurrency(self) -> int:
+        from submitit.local import resources
+
+        given = self.parameters
+        cpus = max(1, int(given.get("cpus_per_task") or 1) * self._num_tasks())
+        fitting = max(1, (given.get("max_cpus") or resources.available_cpus()) // cpus)
+        return min(fitting, *(given.get(name) or fitting for name in ("max_jobs", "array_parallelism")))
+
     def _default_words(self) -> list[str]:
         from submitit.local import tasks
 

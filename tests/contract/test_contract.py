@@ -103,7 +103,7 @@ def test_an_exception_is_carried_over(executor: submitit.AutoExecutor) -> None:
 
 
 def test_one_failure_leaves_the_others(executor: submitit.AutoExecutor) -> None:
-    jobs = executor.map_array(calls.add, [1, "a"], [2, 3])
+    jobs = executor.map_array(calls.add, [1, "a"], [2, 3])  # type: ignore[arg-type]
     assert jobs[0].result() == 3
     assert jobs[1].exception() is not None
 
@@ -132,7 +132,7 @@ def test_a_submission_that_fails_leaves_no_file(executor: submitit.AutoExecutor,
     import threading
 
     with pytest.raises(Exception, match="lock"):
-        executor.map_array(calls.add, [1, threading.Lock()], [1, 1])
+        executor.map_array(calls.add, [1, threading.Lock()], [1, 1])  # type: ignore[arg-type]
     assert [path for path in (tmp_path / "jobs").rglob("*") if path.is_file()] == []
 
 
@@ -188,10 +188,17 @@ def test_result_has_a_timeout_and_the_job_goes_on(executor: submitit.AutoExecuto
 def test_monitor_jobs_returns_when_all_are_over(
     executor: submitit.AutoExecutor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = executor.map_array(calls.add, [1, 2], [1, "x"])
+    jobs = executor.map_array(calls.add, [1, 2], [1, "x"])  # type: ignore[arg-type]
     helpers.monitor_jobs(jobs, poll_frequency=0.1, test_mode=True)
     assert all(job.done() for job in jobs)
     capsys.readouterr()
+
+
+def test_its_standard_futures_have_results(executor: submitit.AutoExecutor) -> None:
+    with executor.as_futures() as futures:
+        good, bad = futures.submit(calls.add, 1, 2), futures.submit(calls.fail, "as asked")
+    assert good.result(0) == 3
+    assert isinstance(bad.exception(0), ValueError)
 
 
 # ---------------------------------------------------------------- states and cancelling

@@ -26,6 +26,12 @@ class Backend(NamedTuple):
     durable: bool = True
     #: whether a function can save its state and be run again
     requeues: bool = True
+    #: whether a job begins within milliseconds
+    prompt: bool = False
+    #: whether it differs from the others in more than how its jobs are started
+    distinct: bool = True
+    #: parameters of a job that waits, beside one that runs; none where a job cannot be made to
+    waiting: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
     def executor(self, folder: Path, **parameters: Any) -> submitit.AutoExecutor:
         """An executor with room for every test's jobs."""
@@ -39,11 +45,11 @@ class Backend(NamedTuple):
         return made
 
 
-DEBUG = Backend("debug", {}, separate=False, multi_task=False, durable=False, requeues=False)
-LOCAL = Backend("local", {})
+DEBUG = Backend("debug", {}, separate=False, multi_task=False, durable=False, requeues=False, prompt=True)
+LOCAL = Backend("local", {}, prompt=True, waiting={"local_max_jobs": 1})
 #: Lines of shell before the command need a new interpreter: the task is not forked.
-LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh")
-SLURM = Backend("slurm", {})
-PLUGIN = Backend("queue", {}, multi_task=False, requeues=False)
+LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh", distinct=False)
+SLURM = Backend("slurm", {}, waiting={"slurm_additional_parameters": {"hold": True}})
+PLUGIN = Backend("queue", {}, multi_task=False, requeues=False, distinct=False)
 
 ALL = (DEBUG, LOCAL, LOCAL_FRESH, SLURM, PLUGIN)

@@ -45,6 +45,20 @@ def test_jobs_outlive_their_client(clients: Clients, how: str) -> None:
     assert [job.state for job in jobs] == ["COMPLETED"] * 3
 
 
+def test_the_end_of_a_program_does_not_wait_for_its_futures(clients: Clients) -> None:
+    client = clients.start("""
+    future = executor.as_futures().submit(calls.touch_and_wait, "started", "go")
+    future.add_done_callback(print)
+    calls.wait_for(Path("started").exists)
+    say(future.job.job_id)
+    """)
+    job = clients.job(_ids(client)[0])
+    assert client.wait(timeout=60) == 0
+    assert not job.done()
+    put(clients.directory / "go", "went on")
+    assert job.result() == "went on"
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGHUP"])
 def test_jobs_outlive_the_terminal_of_their_client(clients: Clients, fault: Fault, how: str) -> None:
     """The program is its foreground, and dies of it."""

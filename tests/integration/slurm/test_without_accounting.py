@@ -42,7 +42,7 @@ def test_endings(client: Client) -> None:
     bad = client.submit(calls.fail, "bad luck")
     dead = client.submit(faults.die_by, signal.SIGKILL)
     silent = client.submit(calls.exit_at_once, 0)
-    array = client.executor().map_array(calls.add, [1, 2, "a"], [3, 4, 5])
+    array = client.executor().map_array(calls.add, [1, 2, "a"], [3, 4, 5])  # type: ignore[arg-type]
     assert good.result(DEADLINE_S) == 3
     assert type(bad.exception(DEADLINE_S)) is errors.FailedJobError
     error = dead.exception(DEADLINE_S)

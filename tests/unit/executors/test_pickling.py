@@ -241,7 +241,7 @@ def test_a_hook_that_raises(executor: ScriptExecutor, tmp_path: Path, hook: str,
 
 def test_nothing_is_sent_if_one_call_cannot_be_pickled(executor: ScriptExecutor, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="lock"):
-        executor.map_array(calls.add, [1, threading.Lock()], [1, 2])
+        executor.map_array(calls.add, [1, threading.Lock()], [1, 2])  # type: ignore[arg-type]
     assert executor.scripts == []
     assert files_below(tmp_path) == []
 
