@@ -463,7 +463,8 @@ class Job(Generic[R]):
         return collector._all_recorded(self)
 
     def _result_path(self, task: int) -> str:
-        return self._task_paths(task).locate("result_pickle")
+        paths = self._task_paths(task) if self._sub_jobs else self.paths
+        return paths.locate("result_pickle")
 
     def _task_paths(self, task: int) -> JobPaths:
         return self.task(self._tasks.index(task)).paths

@@ -236,6 +236,8 @@ def _refresh_listing(job: Collectable) -> None:
 
 
 def _all_recorded(job: Collectable) -> bool:
+    if len(job._tasks) == 1:
+        return os.path.exists(job._result_path(job._tasks[0]))
     return all(os.path.exists(job._result_path(task)) for task in job._tasks)
 
 

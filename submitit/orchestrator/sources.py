@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.storage import events
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from submitit.orchestrator.wake import Wake
-    from submitit.storage.events import Marker
 
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
@@ -122,13 +122,12 @@ class MarkerSource(Source):
         super().__init__()
         self.path = path
         self._directory = events.EventDirectory(path)
-        self._markers: dict[str, list[Marker]] = {}
         self._refreshed = time.monotonic()
 
     def forked(self) -> None:
         super().forked()
         # a thread of the original may have been half through with what it had listed
-        self._directory, self._markers = events.EventDirectory(self.path), {}
+        self._directory = events.EventDirectory(self.path)
 
     def poll(self) -> Iterable[str]:
         now = time.monotonic()
@@ -136,44 +135,49 @@ class MarkerSource(Source):
         stale = now - self._refreshed > SWEEP_S
         if stale:
             self._refreshed = now
-        fresh: dict[str, None] = {}
-        for marker in self._directory.scan(refresh=stale):
-            self._markers.setdefault(marker.job_id, []).append(marker)
-            fresh[marker.job_id] = None
-        return fresh
+        return self._directory.scan(refresh=stale)
 
     def has(self, job_id: str) -> bool:
         """Whether a job has left any marker."""
-        return job_id in self._markers
+        return bool(self._directory.history(job_id))
 
     def attempt(self, job_id: str) -> Attempt | None:
         """What is known of the latest attempt of a job; ``None`` before its first marker."""
-        markers = self._markers.get(job_id)
-        if not markers:
+        history = self._directory.history(job_id)
+        if not history:
             return None
-        latest = max(marker.attempt for marker in markers)
-        started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
-        for marker in markers:
-            if marker.attempt != latest:
-                continue
-            if marker.kind == "run":
-                started.add(marker.task)
-            elif marker.kind == "done":
-                recorded.add(marker.task)
-            elif marker.kind == "term":
-                terminated = True
-            elif marker.kind == "requeue":
-                requeued = True
-            elif marker.code is not None:
-                exits[marker.task] = marker.code
-        return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+        return _attempt_told_often(history) if isinstance(history, tuple) else _attempt_told(history)
 
     def node(self, job_id: str, task: str) -> str:
         """The node that a task last left a marker from; ``""`` where it left none."""
-        for marker in reversed(self._markers.get(job_id, [])):
+        for marker in reversed(self._directory.markers(job_id)):
             if marker.task == task:
                 return self._directory.node(marker)
         return ""
+
+
+def _attempt_told(history: Iterable[str]) -> Attempt:
+    """What markers say of the latest attempt that left one."""
+    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
+    latest = max(marker.attempt for marker in markers)
+    started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+    for marker in markers:
+        if marker.attempt != latest:
+            continue
+        if marker.kind == "run":
+            started.add(marker.task)
+        elif marker.kind == "done":
+            recorded.add(marker.task)
+        elif marker.kind == "term":
+            terminated = True
+        elif marker.kind == "requeue":
+            requeued = True
+        elif marker.code is not None:
+            exits[marker.task] = marker.code
+    return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+
+
+_attempt_told_often = lru_cache(maxsize=1024)(_attempt_told)
 
 
 _SOURCES: dict[str, MarkerSource] = {}

@@ -147,7 +147,8 @@ class Waiter:
         self._wake = wake
         #: The jobs that were not handed out yet; all of the following are about these alone.
         self._waiting: dict[Waitable, None] = {}
-        self._by_source: dict[Source, dict[str, list[Waitable]]] = {}
+        #: By their ids; a list where several handles are of one job.
+        self._by_source: dict[Source, dict[str, Waitable | list[Waitable]]] = {}
         self._place: dict[Source, int] = {}
         self._plain: dict[Waitable, None] = {}
         #: Asked one at a time, when no other is over: it runs then.
@@ -194,18 +195,27 @@ class Waiter:
         self._plain.pop(job, None)
         self._lazy.pop(job, None)
         for source, jobs in self._by_source.items():
-            group = jobs.get(job.job_id, [])
-            if job in group:
+            group: Any = jobs.get(job.job_id)
+            if group is job:
+                del jobs[job.job_id]
+            elif isinstance(group, list) and job in group:
                 group.remove(job)
                 if not group:
                     del jobs[job.job_id]
-                if not jobs:
-                    del self._by_source[source], self._place[source]
-                return
+            else:
+                continue
+            if not jobs:
+                del self._by_source[source], self._place[source]
+            return
 
     def _listen(self, job: Waitable, source: Source) -> None:
-        self._by_source.setdefault(source, {}).setdefault(job.job_id, []).append(job)
-        self._place.setdefault(source, len(source.news))
+        jobs = self._by_source.get(source)
+        if jobs is None:
+            jobs = self._by_source[source] = {}
+            self._place[source] = len(source.news)
+        other = jobs.setdefault(job.job_id, job)
+        if other is not job:
+            jobs[job.job_id] = [*_each(other), job]
         self._fresh.append(job)
 
     @property
@@ -252,9 +262,11 @@ class Waiter:
                 if left <= 0:
                     return []
                 pause = min(pause, left)
-            if self._sleep(pause, wake) and self._wake is not None:
+            woken = self._sleep(pause, wake)
+            if wake is not self._wake:
+                wake.clear()
+            elif woken:  # it is cleared by who then looks for what it was set for
                 return self._collect()
-            wake.clear()
 
     def _collect(self) -> list[Waitable]:
         looked: dict[int, Waitable] = {}
@@ -265,7 +277,7 @@ class Waiter:
                 self._place[source] = len(news)
                 self._quiet_since = time.monotonic()
                 for job_id in dict.fromkeys(news[place:]):
-                    for job in jobs.get(job_id, ()):
+                    for job in _each(jobs.get(job_id, ())):
                         looked[id(job)] = job
         few = len(self._waiting) <= FEW_JOBS
         for job in self._fresh:
@@ -338,9 +350,8 @@ class Waiter:
         for source, jobs in self._by_source.items():
             if source.answers_itself:
                 continue
-            for group in jobs.values():
-                watchers[id(group[0].watcher)] = group[0].watcher
-                break
+            for job in _each(next(iter(jobs.values()), ())):
+                watchers[id(job.watcher)] = job.watcher
         over: list[Waitable] = []
         self._idle_until = time.monotonic() + IDLE_S
         for key, watcher in watchers.items():
@@ -397,6 +408,10 @@ class Waiter:
         if any(event & select.POLLNVAL for _, event in events):
             time.sleep(seconds)  # closed meanwhile, by another thread or because its controller ended
         return any(descriptor == called for descriptor, _ in events)
+
+
+def _each(group: Any) -> Iterable[Waitable]:
+    return group if isinstance(group, (list, tuple)) else (group,)
 
 
 def _may_be_over(job: Waitable) -> bool:

@@ -14,6 +14,7 @@ from submitit.storage import atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     StrPath = str | os.PathLike[str]
@@ -26,6 +27,8 @@ _ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
 #: The coarsest clock of a file system, doubled: a directory can change after a listing and show the same time.
 SETTLING_S = 2.0
+#: How long a change may wait for the next listing, in a directory so large that a listing takes longer than this.
+LATE_S, QUICK_S = 0.5, 0.01
 
 
 class Marker(NamedTuple):
@@ -78,10 +81,15 @@ class EventDirectory:
 
     def __init__(self, path: StrPath) -> None:
         self._path = os.fspath(path)
-        self._seen: set[str] = set()
+        #: By job the ends of the names of its markers: "0.0.run". The short histories of thousands are a few, and kept once.
+        self._known: dict[str, Collection[str]] = {}
+        self._histories: dict[tuple[str, ...], tuple[str, ...]] = {}
+        #: Every end that was seen, itself.
+        self._ends: dict[str, str] = {}
         # The directory's time that was last seen, when it was first seen, and when the last listing began and ended.
         self._mtime_ns = -1
         self._first_seen = self._listed_from = self._listed_to = float("-inf")
+        self._took = 0.0
 
     @property
     def path(self) -> Path:
@@ -124,11 +132,12 @@ class EventDirectory:
             return False
         return True
 
-    def scan(self, refresh: bool = False) -> list[Marker]:
-        """The markers that no earlier call has returned, each task's in the order of its life.
+    def scan(self, refresh: bool = False) -> list[str]:
+        """The ids of the jobs that have left a marker since the last call.
 
         One ``stat`` where nothing has happened: the directory is listed when its time has moved or was first seen less
-        than two seconds ago (by this machine's monotonic clock: that of a file server may be off).
+        than two seconds ago (by this machine's monotonic clock: that of a file server may be off), and a large one not all the
+        time.
 
         Args:
             refresh: set the directory's times first. On a network file system this makes the server's listing the
@@ -141,16 +150,29 @@ class EventDirectory:
             now = time.monotonic()
             if mtime_ns != self._mtime_ns:
                 self._mtime_ns, self._first_seen = mtime_ns, now
-            elif not self._may_have_changed(now):
+            if not self._is_due(now):
                 return []
             self._listed_from = now
             names = os.listdir(self._path)
         except OSError:
             return []
-        fresh = [name for name in names if name not in self._seen]
-        self._seen.update(fresh)
+        fresh = self._fresh(names)
+        for job_id, ends in fresh.items():
+            self._known[job_id] = self._continued(self._known.get(job_id, ()), ends)
         self._listed_to = time.monotonic()
-        return sorted((marker for marker in map(parse_marker, fresh) if marker), key=_in_order)
+        self._took = self._listed_to - self._listed_from
+        return list(fresh)
+
+    def history(self, job_id: str) -> Collection[str]:
+        """What the last ``scan`` knew of a job: each marker's name after the job's id, ``"0.0.run"``, each task's in the order of
+        its life. A short one is a tuple, the same for all jobs that have come as far.
+        """
+        return self._known.get(job_id, ())
+
+    def markers(self, job_id: str) -> list[Marker]:
+        """The same, read."""
+        found = (parse_marker(f"{job_id}-{end}") for end in self.history(job_id))
+        return [marker for marker in found if marker is not None]
 
     def node(self, marker: Marker) -> str:
         """What the marker's file holds: the name of the host; "" where it holds nothing or is gone."""
@@ -161,11 +183,47 @@ class EventDirectory:
         except OSError:
             return ""
 
-    def _may_have_changed(self, now: float) -> bool:
-        """With the same time as before: the last listing was too early to be sure, and a tenth of the time may go into it."""
-        settled = self._first_seen + SETTLING_S
-        return self._listed_from < settled and now >= self._listed_to + 9 * (self._listed_to - self._listed_from)
+    def _is_due(self, now: float) -> bool:
+        """Whether to list: something has changed, or with the same time as before may have; and a tenth of the time may go into it."""
+        rest = 9 * self._took
+        if self._first_seen > self._listed_from:
+            return self._took < QUICK_S or now >= self._listed_to + min(rest, LATE_S)
+        return self._listed_from < self._first_seen + SETTLING_S and now >= self._listed_to + rest
+
+    def _fresh(self, names: list[str]) -> dict[str, list[str]]:
+        """What was not known before, by job. Of hundreds of thousands of names most are known: one is looked at in half a µs."""
+        known, ends = self._known, self._ends
+        fresh: dict[str, list[str]] = {}
+        for name in names:
+            # as `parse_marker` does, from the right
+            cut = name.rfind("-", 0, name.rfind(".", 0, name.rfind(".")))
+            end = ends.get(name[cut + 1 :])
+            if end is None:
+                if parse_marker(name) is None:
+                    continue
+                end = ends[name[cut + 1 :]] = name[cut + 1 :]
+            elif cut <= 0:
+                continue
+            job_id = name[:cut]
+            if end not in known.get(job_id, ()):
+                fresh.setdefault(job_id, []).append(end)
+        return fresh
+
+    def _continued(self, history: Collection[str], ends: list[str]) -> Collection[str]:
+        if len(history) + len(ends) > _SHORT:
+            return dict.fromkeys((*history, *sorted(ends, key=_in_order)))
+        raw = (*history, *ends)
+        found = self._histories.get(raw)
+        if found is None:
+            ordered = tuple(sorted(raw, key=_in_order))
+            found = self._histories[raw] = self._histories.setdefault(ordered, ordered)
+        return found
 
 
-def _in_order(marker: Marker) -> tuple[str, str, int, int]:
-    return marker.job_id, marker.task, marker.attempt, _ORDER[marker.kind.partition("-")[0]]
+#: Up to so many markers, those of a task or two, a job's history is likely to be that of others.
+_SHORT = 8
+
+
+def _in_order(end: str) -> tuple[str, int, int]:
+    task, attempt, kind = end.split(".")
+    return task, int(attempt), _ORDER[kind.partition("-")[0]]

@@ -88,7 +88,7 @@ class JobPaths:
         """The path of ``"folder"``, ``"result_pickle"`` … as a string, which costs less than the property of that name."""
         if name == "folder":
             return self._fill(self._template)
-        return self._fill(os.path.join(self._template, self._file(name)))
+        return self._fill(_joined(self._template, self._file(name)))
 
     def entry(self, name: str) -> tuple[str, str]:
         """The untagged directory above a file, and the entry of that directory which is the file or leads to it.
@@ -148,11 +148,10 @@ class JobPaths:
             return text
         job_id = str(self.job_id)
         array, _, index = job_id.partition("_")
-        if "%a" in text and not index:
+        form, indexed = _form(text)
+        if indexed and not index:
             raise ValueError("%a is in the folder path but this is not a job array")
-        for tag, word in zip(_TAGS, (job_id, str(self.task_id), array, index), strict=True):
-            text = text.replace(tag, word)
-        return text
+        return form % {"j": job_id, "t": self.task_id, "A": array, "a": index}
 
     def __getstate__(self) -> dict[str, Any]:
         # What version 1 keeps, so that jobs pickled by either are read by both.
@@ -267,6 +266,20 @@ def absolute(folder: StrPath) -> str:
 @lru_cache(maxsize=256)  # thousands of jobs have the same
 def _normal(path: str) -> str:
     return "/" + "/".join(part for part in path.split("/") if part and part != ".")
+
+
+@lru_cache(maxsize=1024)
+def _joined(template: str, file: str) -> str:
+    return os.path.join(template, file)
+
+
+@lru_cache(maxsize=1024)
+def _form(text: str) -> tuple[str, bool]:
+    """A text with tags as a format of their values, and whether it has ``%a``."""
+    form = text.replace("%", "%%")
+    for tag in _TAGS:
+        form = form.replace(f"%{tag}", f"%({tag[1]})s")
+    return form, "%a" in text
 
 
 @lru_cache(maxsize=256)

@@ -78,7 +78,8 @@ def test_two_thousand_elements_outlast_the_controller_and_a_node(
     events = jobs[0]._events_path
     assert events is not None
     ended = set()
-    for marker in EventDirectory(events).scan():
+    directory = EventDirectory(events)
+    for marker in (marker for job_id in directory.scan() for marker in directory.markers(job_id)):
         index = marker.job_id.partition("_")[2]
         if marker.kind == "done":
             succeeded[index] = min(succeeded[index], marker.attempt)

@@ -80,16 +80,21 @@ def test_what_cannot_be_marked(parts: Any, tmp_path: Path) -> None:
         EventDirectory(tmp_path).mark(*parts)
 
 
+def scanned(directory: EventDirectory, refresh: bool = False) -> list[Marker]:
+    """The markers of the jobs that have left a new one."""
+    return [marker for job_id in directory.scan(refresh=refresh) for marker in directory.markers(job_id)]
+
+
 def test_a_marker_is_returned_once(tmp_path: Path) -> None:
     directory = EventDirectory(tmp_path / "events" / "client")
-    assert directory.scan() == []
+    assert scanned(directory) == []
     directory.make()
-    assert directory.scan() == []
+    assert scanned(directory) == []
     assert directory.mark("12", 0, 0, "run", "node1")
-    assert directory.scan() == [Marker("12", "0", 0, "run")]
-    assert directory.scan() == []
+    assert scanned(directory) == [Marker("12", "0", 0, "run")]
+    assert scanned(directory) == []
     assert directory.mark("12", 0, 0, "run", "node1")
-    assert directory.scan() == []
+    assert scanned(directory) == []
     assert directory.node(Marker("12", "0", 0, "run")) == "node1"
     assert directory.node(Marker("13", "0", 0, "run")) == ""
     assert directory.path == tmp_path / "events" / "client"
@@ -100,7 +105,7 @@ def test_each_task_in_the_order_of_its_life(tmp_path: Path) -> None:
     for kind in ("exit-1", "done", "term", "run"):
         for attempt in (1, 0):
             assert directory.mark("12", "0", attempt, kind)
-    assert [(marker.attempt, marker.kind) for marker in directory.scan()] == [
+    assert [(marker.attempt, marker.kind) for marker in scanned(directory)] == [
         (attempt, kind) for attempt in (0, 1) for kind in ("run", "term", "done", "exit-1")
     ]
 
@@ -110,7 +115,7 @@ def test_what_is_no_marker_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".nfs000012").write_text("")
     directory.mark("1", 0, 0, "done")
-    assert directory.scan() == [Marker("1", "0", 0, "done")]
+    assert scanned(directory) == [Marker("1", "0", 0, "done")]
 
 
 class Clock:
@@ -148,13 +153,13 @@ def test_a_marker_of_the_same_clock_tick_is_found(tmp_path: Path, monkeypatch: p
     clock.now += 1.9
     directory.mark("1", 0, 0, "run")
     os.utime(tmp_path, ns=times)
-    assert directory.scan() == [Marker("1", "0", 0, "run")]
+    assert scanned(directory) == [Marker("1", "0", 0, "run")]
     directory.mark("2", 0, 0, "run")
     os.utime(tmp_path, ns=times)
     clock.now += 5
-    assert directory.scan() == [Marker("2", "0", 0, "run")]
+    assert scanned(directory) == [Marker("2", "0", 0, "run")]
     assert clock.listings == 3
-    assert directory.scan() == []
+    assert scanned(directory) == []
     assert clock.listings == 3
 
 
@@ -201,8 +206,8 @@ def test_refresh_asks_the_server_anew(tmp_path: Path, monkeypatch: pytest.Monkey
         clock.now += 1
     directory.mark("1", 0, 0, "done")
     os.utime(tmp_path, ns=old)
-    assert directory.scan() == []
-    assert directory.scan(refresh=True) == [Marker("1", "0", 0, "done")]
+    assert scanned(directory) == []
+    assert scanned(directory, refresh=True) == [Marker("1", "0", 0, "done")]
     assert tmp_path.stat().st_mtime_ns > old[0]
 
 
@@ -213,12 +218,51 @@ def test_a_directory_that_is_gone(tmp_path: Path) -> None:
     for path in (tmp_path / "client").iterdir():
         path.unlink()
     (tmp_path / "client").rmdir()
-    assert directory.scan(refresh=True) == []
+    assert scanned(directory, refresh=True) == []
     assert directory.mark("1", 0, 0, "done")
-    assert directory.scan() == [Marker("1", "0", 0, "done")]
+    assert Marker("1", "0", 0, "done") in scanned(directory)
 
 
-def test_scanning_is_quick(tmp_path: Path) -> None:
+def test_changes_of_a_large_directory_wait_for_half_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While thousands of jobs end, one after the other."""
+    clock = Clock(monkeypatch)
+    directory = EventDirectory(tmp_path)
+    listdir = os.listdir
+
+    def slow(path: str) -> list[str]:
+        clock.now += 0.1
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", slow)
+    directory.scan()
+    directory.mark("1", 0, 0, "run")
+    os.utime(tmp_path, ns=(1, 1))
+    assert directory.scan() == []
+    clock.now += 0.49
+    assert directory.scan() == []
+    clock.now += 0.02
+    assert directory.scan() == ["1"]
+
+
+def test_histories_are_kept_once(tmp_path: Path) -> None:
+    directory = EventDirectory(tmp_path)
+    for job_id in "12":
+        for kind in ("exit-0", "run"):
+            directory.mark(job_id, 0, 0, kind)
+        directory.scan()
+        directory.mark(job_id, 0, 0, "done")
+        directory.scan()
+    for task in range(20):
+        directory.mark("3", task, 0, "run")
+    directory.scan()
+    assert directory.history("1") is directory.history("2")
+    assert list(directory.history("1")) == ["0.0.run", "0.0.done", "0.0.exit-0"]
+    assert {marker.task for marker in directory.markers("3")} == set(map(str, range(20)))
+    assert directory.history("4") == ()
+
+
+def test_scanning_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LATE_S", 0)
     directory = EventDirectory(tmp_path)
     for index in range(20_000):
         os.close(os.open(tmp_path / f"{index}-0.0.run", os.O_CREAT))
