@@ -221,18 +221,13 @@ class LocalExecutor(PicklingExecutor):
             preload=list(given.get("preload") or ()),
         )
 
-    def _concurrency(self) -> int:
-        from submitit.local import resources
-
-        given = self.parameters
-        cpus = max(1, int(given.get("cpus_per_task") or 1) * self._num_tasks())
-        fitting = max(1, (given.get("max_cpus") or resources.available_cpus()) // cpus)
-        return min(fitting, *(given.get(name) or fitting for name in ("max_jobs", "array_parallelism")))
-
     def _default_words(self) -> list[str]:
         from submitit.local import tasks
 
         return tasks.default_words(sys.executable, str(self.folder))
+
+    def _concurrency(self) -> int:
+        return self._jobs_at_a_time()
 
     def _jobs_at_a_time(self) -> int:
         """As many as there is room for, if nothing else runs."""
@@ -240,7 +235,7 @@ class LocalExecutor(PicklingExecutor):
 
         given = {name: value for name, value in self.parameters.items() if value is not None}
         cpus = min(resources.available_cpus(), given.get("max_cpus", resources.available_cpus()))
-        room: list[int] = [cpus // max(1, int(given.get("cpus_per_task", 1)))]
+        room: list[int] = [cpus // max(1, int(given.get("cpus_per_task", 1)) * self._num_tasks())]
         room += [int(given[name]) for name in ("max_jobs", "array_parallelism") if name in given]
         memory = resources.available_memory() if given.get("mem_gb") else None
         if memory is not None:
