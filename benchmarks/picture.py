@@ -211,7 +211,7 @@ def _growth(parts: list[str], outcomes: Iterable[Outcome], y: int) -> int:
     ]
     for column, (unit, title, words, about) in enumerate(plots):
         shown = {label: growths[name] for name, label in GROWING[unit].items() if name in growths}
-        left = LEFT + 52 + column * 434
+        left = LEFT + 52 + column * 440
         if shown:
             parts.append(_text(left, y + 14, title, "strong small"))
             _plot(parts, shown, _Box(left, left + 215, y + 26, y + 26 + height), words, about)
