@@ -71,7 +71,7 @@ SHOWN: Final = {
     r"Slurm: map_array of 10,000, time": "Slurm: array of 10,000, submission",
     r"Slurm with srun: script's start": "Slurm: script's start to result",
     r"Slurm: SIGKILL of a function, to": "Slurm: killed, to the error",
-    r"waking: end of a job to result\(\), after 0\.3 s": "waiting: end of a job to result",
+    r"waking: end of a job to result\(\), after about 0\.3 s": "waiting: end of a job to result",
 }
 #: The peers that start a process for each call, as we do.
 A_PROCESS_A_CALL: Final = ("submitit", "process pool, a process a call", "executorlib")

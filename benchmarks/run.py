@@ -25,6 +25,7 @@ import figures_local
 import figures_map
 import figures_peers
 import figures_waiting
+import figures_waking
 import machine
 import publish
 import report
@@ -50,6 +51,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Outcome]]] = {
     "map": figures_map.measure,
     "slurm": slurm,
     "waiting": figures_waiting.measure,
+    "waking": figures_waking.measure,
     "peers": figures_peers.measure,
     "growth": figures_growth.measure,
 }

@@ -104,6 +104,8 @@ class AsCompleted(Generic[R]):
         self._over: deque[Job[R]] = deque()
         self._waiter: Waiter | None = None
         self._inbox: _Inbox[R] | None = None
+        #: Those that run when they are asked, one at a time.
+        self._asked: deque[Job[R]] = deque()
 
     def __iter__(self) -> AsCompleted[R]:
         return self
@@ -139,11 +141,14 @@ class AsCompleted(Generic[R]):
                 self._leave_inbox()
                 self._inbox = _Inbox(loop)
                 self._inbox.expect(job for job in self._pending if not job._runs_when_asked)
-            asked = next((job for job in self._pending if job._runs_when_asked), None)
-            if not self._inbox.jobs and asked is not None and asked.done():
-                self._over.append(asked)
+                self._asked = deque(job for job in self._pending if job._runs_when_asked)
+            if not self._inbox.jobs and self._asked and self._asked[0].done():
+                self._over.append(self._asked.popleft())
             elif not await self._inbox.filled(_left(self._deadline)):
-                raise self._late()
+                # the thread may not have come to look yet
+                self._over.extend(Waiter(self._pending).ended(0))
+                if not self._over:
+                    raise self._late()
         return job
 
     def _take(self) -> Job[R] | None:

@@ -262,9 +262,11 @@ class Waiter:
                 if left <= 0:
                     return []
                 pause = min(pause, left)
-            if self._sleep(pause, wake) and self._wake is not None:
+            woken = self._sleep(pause, wake)
+            if wake is not self._wake:
+                wake.clear()
+            elif woken:  # it is cleared by who then looks for what it was set for
                 return self._collect()
-            wake.clear()
 
     def _collect(self) -> list[Waitable]:
         looked: dict[int, Waitable] = {}

@@ -20,6 +20,7 @@ from submitit import commands
 from submitit.client import throttling
 from submitit.slurm import queries, slurm
 from support import calls
+from support.shims import Shims
 
 UNSET = submitit.UNSET
 HELP = "      --container-image=[USER@]IMAGE   the image to use\n      --no-mount\n"
@@ -421,3 +422,37 @@ def test_a_dry_run_is_what_is_sent(
     for name in ("SUBMITIT_PAYLOAD", "SUBMITIT_EVENTS", "SUBMITIT_PREEMPT_SIGNAL", "SUBMITIT_IMPORT_PATH"):
         assert f"export {name}=" in script
     assert job.job_id == "12"
+
+
+def test_thousands_are_cancelled_by_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scancel = Shims(tmp_path / "shims", monkeypatch).put("scancel", "exit 0")
+    ids = [f"12_{index}" for index in range(3000)] + ["7", "13_5", "13_1"]
+    jobs = [submitit.SlurmJob[Any](tmp_path, job_id) for job_id in ids]
+    submitit.cancel([*jobs, jobs[0]])
+    assert scancel.calls == ["12_[0-2999] 7 13_[1,5]"]
+    assert all(job.cancelled() for job in jobs)
+    submitit.cancel(jobs)  # all are over
+    assert len(scancel.calls) == 1
+
+
+def test_a_refused_cancellation_leaves_the_others_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "_MOST_CANCELLED", 2)
+    scancel = Shims(tmp_path / "shims", monkeypatch).put("scancel", '[ "$call" -ne 1 ]')
+    jobs = [submitit.SlurmJob[Any](tmp_path, str(number)) for number in range(5)]
+    with pytest.raises(subprocess.CalledProcessError):
+        submitit.cancel(jobs)
+    assert scancel.calls == ["0 1", "2 3", "4"]
+    assert [job._cancelled for job in jobs] == [False, False, True, True, True]
+    submitit.cancel(jobs[:2], check=False)
+    assert all(job._cancelled for job in jobs)
+
+
+def test_who_cancels_in_another_way_is_asked_job_by_job(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    class Mine(submitit.SlurmJob[Any]):
+        def cancel(self, check: bool = True) -> None:
+            ended.append(self.job_id)
+
+    submitit.cancel([Mine(tmp_path, "1"), Mine(tmp_path, "2")])
+    assert ended == ["1", "2"]
