@@ -16,6 +16,7 @@ if not TYPE_CHECKING:
             "dry_run",
             "executor",
             "job",
+            "map_results",
             "mapping",
             "parameters",
             "throttling",

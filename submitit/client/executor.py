@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from submitit.client.dry_run import DryRun
-    from submitit.client.mapping import MapResults
+    from submitit.client.map_results import MapResults
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
