@@ -469,6 +469,10 @@ class Job(Generic[R]):
     def _task_paths(self, task: int) -> JobPaths:
         return self.task(self._tasks.index(task)).paths
 
+    @staticmethod
+    def _examine(error: BaseException) -> None:
+        """Do what a job that runs when it is asked for does about what its function raises. Does nothing here."""
+
     def _batch_log(self) -> str:
         """Where the script's own output went, if the backend has such a file."""
         return os.devnull

@@ -128,6 +128,10 @@ class DebugJob(Job[R]):
         finally:
             self._running = False
 
+    @staticmethod
+    def _examine(error: BaseException) -> None:
+        _post_mortem(error)
+
     @contextlib.contextmanager
     def _logging(self) -> Iterator[None]:
         """Copy what is logged meanwhile to the job's log files, warnings to stderr's too."""

@@ -244,25 +244,39 @@ class _Maker:
 class Chunk(_Maker):
     """Makes consecutive calls, of which ``first`` is the number of the first.
 
-    Where the job is this very process (``in_process``), the outcomes are handed over as they are.
+    Where the job is this very process, the outcomes are handed over as they are, and ``examine`` is given what calls raise.
     """
 
-    def __init__(self, name: str, function: Callable[..., Any], first: int, *, in_process: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        first: int,
+        examine: Callable[[BaseException], None] | None = None,
+    ) -> None:
         super().__init__(name, function)
         self._first = first
-        self._in_process = in_process
+        self._examine = examine
 
     def __call__(self, function: Callable[..., Any], columns: Columns, *_: Any) -> Sequence[CallOutcome]:
         """``columns`` are the arguments; the rest is what they share with those of other jobs."""
         rows = _rows(columns)
-        if self._in_process:
-            return [_made(number, function, row) for number, row in enumerate(rows, self._first)]
+        if self._examine is not None:
+            return [self._made(number, function, row) for number, row in enumerate(rows, self._first)]
 
         def make(notes: Notes) -> None:
             reached = notes.reached(self._first, self._first + len(rows))
             notes.make(function, rows[reached - self._first :], reached)
 
         return self._noted(make)
+
+    def _made(self, number: int, function: Callable[..., Any], row: tuple[Any, ...]) -> CallOutcome:
+        try:
+            return CallOutcome(number, "success", function(*row))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - that is how the call ended
+            assert self._examine is not None
+            self._examine(error)
+            return CallOutcome(number, "error", _trace(error), error)
 
 
 class Share(_Maker):
@@ -297,13 +311,6 @@ def _rows(columns: Columns) -> list[tuple[Any, ...]]:
     """The arguments of each call."""
     whole = [serialization.loads(column) if isinstance(column, bytes) else column for column in columns]
     return list(zip(*whole, strict=True))
-
-
-def _made(number: int, function: Callable[..., Any], row: tuple[Any, ...]) -> CallOutcome:
-    try:
-        return CallOutcome(number, "success", function(*row))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - that is how the call ended
-        return CallOutcome(number, "error", _trace(error), error)
 
 
 def _leave(error: BaseException) -> NoReturn:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Where version 1 has the class, and where pickles of either version look for it.
 HISTORIC_MODULE = "submitit.core.utils"
+#: How the message about a call begins that cannot be pickled.
+UNPICKLABLE = "Cannot pickle the call of "
 
 
 class DelayedSubmission:
@@ -127,6 +129,6 @@ def explain_unpicklable(error: Exception, submission: DelayedSubmission, element
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return same_type(
         error,
-        f"Cannot pickle the call of {name} for its job: {words}. "
+        f"{UNPICKLABLE}{name} for its job: {words}. "
         "Make this object inside the function, or leave it out of the pickle with __getstate__.",
     )

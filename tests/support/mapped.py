@@ -120,3 +120,17 @@ def fork_and_exit(_: int) -> int:
 
 def interrupted(_: int) -> None:
     raise KeyboardInterrupt
+
+
+def holding(lock: object) -> Any:
+    """A function that is sent by value, with what it holds."""
+
+    def held(_: int) -> str:
+        return repr(lock)
+
+    held.__module__ = "__main__"
+    return held
+
+
+def joined(text: str, other: object) -> str:
+    return f"{text}{other}"

@@ -256,12 +256,12 @@ def test_another_client_has_the_results_of_one_that_died(clients: Clients, tmp_p
 
 def test_huge_results_do_not_gather_in_memory(executor: submitit.LocalExecutor) -> None:
     executor.update_parameters(array_parallelism=1)
-    results = executor.map(bytes, [20 << 20] * 10, chunksize=10)
+    results = executor.map(bytes, [10 << 20] * 10, chunksize=10)
     results.jobs[0].wait()
-    assert sum(len(value) for value in results) == 200 << 20
+    assert sum(len(value) for value in results) == 100 << 20
     info = results.jobs[0].get_info()
     if "MaxRSS" in info:
-        assert int(info["MaxRSS"].rstrip("K")) < 150 << 10
+        assert int(info["MaxRSS"].rstrip("K")) < 100 << 10
 
 
 def test_few_files_are_made(executor: submitit.LocalExecutor, tmp_path: Path) -> None:

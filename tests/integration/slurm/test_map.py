@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,5 +51,5 @@ def test_a_requeue_in_the_middle(client: Client, tmp_path: Path, shared: bool) -
     ]
     for one in maps:
         one.requeue()
-    for one in maps:
-        one.goes_on()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Requeued.goes_on, maps))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import submitit
-from submitit.client.mapping import MapResults, Plan
+from submitit.client.map_results import MapResults, Plan
 from submitit.local import resources
 from submitit.orchestrator.chunks import Outcomes
 from submitit.storage import claims, payload
@@ -115,8 +115,13 @@ def test_what_cannot_be_sent_leaves_no_file(tmp_path: Path, monkeypatch: pytest.
     local = submitit.LocalExecutor(tmp_path / "jobs")
     local.update_parameters(array_parallelism=1)
     for chunksize in (1, 2):
-        with pytest.raises(TypeError, match="lock"):
-            local.map(str, [1, threading.Lock()], chunksize=chunksize)
+        with pytest.raises(
+            TypeError, match=r"the call of joined for its job: element 2: args\[1\]: cannot pickle '_thread.lock'"
+        ):
+            local.map(mapped.joined, "abc", [1, 2, threading.Lock()], chunksize=chunksize)
+        lock = threading.Lock()
+        with pytest.raises(TypeError, match="closure variable lock of held"):
+            local.map(mapped.holding(lock), [1, 2], chunksize=chunksize)
     local.max_pickle_size_gb = 1e-6
     with pytest.raises(RuntimeError, match="max_pickle_size_gb"):
         local.map(mapped.tenfold, range(100_000), chunksize=1000)
@@ -175,7 +180,7 @@ def test_a_chunk_that_two_jobs_have_made_is_handed_out_once(tmp_path: Path, orde
 
 
 def test_what_is_not_handed_out_yet_is_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("submitit.client.mapping._ENOUGH", 10)
+    monkeypatch.setattr("submitit.client.map_results._ENOUGH", 10)
     results = Made(tmp_path, [[Run(0, [0, 10], {})], [Run(2, [20, 30], {})]]).results(ordered=False)
     assert next(results) == 0
     assert results._readers[1].place == 0

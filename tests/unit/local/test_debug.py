@@ -213,3 +213,7 @@ def test_a_terminal_gets_the_debugger(executor: submitit.DebugExecutor, monkeypa
     error = executor.submit(calls.fail, "terminal").exception()
     assert error is not None
     assert opened == [error.__traceback__]
+    with pytest.raises(submitit.FailedJobError) as raised:
+        next(executor.map(calls.fail, ["a call of a map"]))
+    assert raised.value.__cause__ is not None
+    assert opened[1:] == [raised.value.__cause__.__traceback__]
