@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import figures_import
 import figures_local
+import figures_waiting
 import machine
 import report
 from machine import Bench
@@ -38,6 +39,7 @@ def slurm(bench: Bench) -> Iterator[Figure]:
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "import": figures_import.measure,
     "local": figures_local.measure,
+    "waiting": figures_waiting.measure,
     "slurm": slurm,
 }
 

@@ -33,6 +33,8 @@ _QUICKEST_S = 0.002
 #: How often jobs are looked for that no watched process tells of, those that wait: so often, and after a long silence once in
 #: a small part of it.
 QUEUED_S, PART_OF_SILENCE = 0.025, 0.001
+#: Of a large journal so many bytes are taken in at a time.
+AT_ONCE = 1 << 20
 
 
 class _Book:
@@ -77,18 +79,24 @@ class _Book:
         beginning = _beginning(self.path)
         if beginning != self._beginning or status.st_size < self._offset:
             self._beginning, self._offset = beginning, 0
-        lines, end = read_journal(self.path, self._offset)
-        for line in lines:
-            event = line.get("event")
-            if self.header is None:
-                if event != "controller":
-                    self.closed = True  # a client's journal: not about states
-                    return
-                self.header = Header.read(line)
-                self.here = self.header.who.machine == processes.machine()
-            elif event == "closed":
-                self.closed = True
-            yield from records.read_line(line)
+        end, begin = self._offset, -1
+        while end != begin:
+            begin = end
+            lines, end = read_journal(self.path, begin, AT_ONCE)
+            newest = {line.get("job"): line for line in lines}
+            for line in lines:
+                if "job" in line and newest[line["job"]] is not line:
+                    continue  # of thousands of short jobs the end stands beside the start
+                event = line.get("event")
+                if self.header is None:
+                    if event != "controller":
+                        self.closed = True  # a client's journal: not about states
+                        return
+                    self.header = Header.read(line)
+                    self.here = self.header.who.machine == processes.machine()
+                elif event == "closed":
+                    self.closed = True
+                yield from records.read_line(line)
         # Last: a reader that is interrupted, or forked, reads the same lines again, which changes nothing.
         self._offset, self._seen = end, seen
 
@@ -282,4 +290,4 @@ _SOURCES: dict[str, JournalSource] = {}
 
 def journal_source(root: str) -> JournalSource:
     """The one source of this process for the jobs of others below ``root``."""
-    return _SOURCES.setdefault(root, JournalSource(root))
+    return _SOURCES.get(root) or _SOURCES.setdefault(root, JournalSource(root))

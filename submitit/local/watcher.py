@@ -110,4 +110,4 @@ _WATCHERS: dict[str, LocalInfoWatcher] = {}
 
 def watcher_of(root: str) -> LocalInfoWatcher:
     """The one watcher of this process for the local jobs below ``root``."""
-    return _WATCHERS.setdefault(root, LocalInfoWatcher(root=root))
+    return _WATCHERS.get(root) or _WATCHERS.setdefault(root, LocalInfoWatcher(root=root))

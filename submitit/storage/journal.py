@@ -6,6 +6,7 @@ its jobs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -107,17 +108,36 @@ class Journal:
             os.close(descriptor)
 
 
-def read_journal(path: StrPath, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The records from a byte offset on, and the offset to go on from.
+def read_journal(path: StrPath, offset: int = 0, most: int = -1) -> tuple[list[dict[str, Any]], int]:
+    """The records from a byte offset on, of about ``most`` bytes if that is given, and the offset to go on from.
 
     A line that has no end yet is left for the next call; one that is not a JSON object is skipped. No such file: no records.
     """
-    records = []
-    for record, end in _records(os.fspath(path), offset):
-        offset = end
-        if record is not None:
-            records.append(record)
-    return records, offset
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(most)
+            while most > 0 and b"\n" not in data and (more := file.read(most)):
+                data += more
+    except FileNotFoundError:
+        return [], offset
+    *lines, rest = data.split(b"\n")
+    return _parsed(lines), offset + len(data) - len(rest)
+
+
+def _parsed(lines: list[bytes]) -> list[dict[str, Any]]:
+    import json
+
+    try:
+        records = json.loads(b"[%b]" % b",".join(lines))  # one call for all takes half the time
+    except ValueError:
+        records = []
+    if len(records) != len(lines):
+        records = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]
 
 
 def find_client(layout: Layout, job_id: str) -> str | None:

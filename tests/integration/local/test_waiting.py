@@ -1,10 +1,12 @@
-"""Waiting for the jobs of another process on this host: who waits is woken, and holds nothing afterwards."""
+"""Waiting for jobs on this host, another process's too: who waits is woken, and holds nothing afterwards."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +106,25 @@ def test_what_was_waited_for_in_vain_is_let_go(clients: Clients) -> None:
     put(clients.directory / "go1", "1")
     assert {job.result() for job in submitit.helpers.as_completed(jobs)} == {"0", "1"}
     assert _descriptors() == before
+
+
+@pytest.mark.usefixtures("never_looking")
+def test_threads_that_wait_for_the_jobs_of_one_controller_all_learn(tmp_path: Path) -> None:
+    """Whoever reads the line takes the others' news with it."""
+    executor = submitit.AutoExecutor(folder=tmp_path / "%j", cluster="local")
+    executor.update_parameters(local_max_cpus=100)
+    goes = [tmp_path / f"go{number}" for number in range(6)]
+    jobs = [executor.submit(calls.wait_for_file, str(go)) for go in goes]
+    told: list[Any] = []
+    jobs[0].add_done_callback(lambda job: told.append(job.result()))
+    values: list[Any] = []
+    threads = [threading.Thread(target=lambda job=job: values.append(job.result())) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for go in reversed(goes):
+        go.write_text(go.name)
+    for thread in threads:
+        thread.join(60)
+    calls.wait_for(lambda: told)
+    assert sorted(values) == [go.name for go in goes]
+    assert told == ["go0"]
