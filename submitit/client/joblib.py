@@ -139,6 +139,8 @@ class _Call:
         self._news: queue.SimpleQueue[tuple[Any, Callback] | None] = queue.SimpleQueue()
         self._waiting: deque[tuple[Any, Callback]] = deque()
         self._sent: set[JobFuture[Any]] = set()
+        #: Whether there is news of what joblib hands over by itself, and not because there is room.
+        self._handed_over = False
         self._aborted = False
         self._thread = threading.Thread(target=self._serve, name="submitit-joblib", daemon=True)
         self._thread.start()
@@ -170,12 +172,13 @@ class _Call:
                         return
                 except queue.Empty:
                     break
+            self._handed_over = False
             if not self._aborted:
                 self._send()
 
     def _gathers(self) -> bool:
         """Whether joblib may just be handing over more, for which there is room in the same array."""
-        return bool(self._waiting) and not self._sent and len(self._waiting) < self._room()
+        return self._handed_over and len(self._waiting) < self._room()
 
     def _room(self) -> float:
         return math.inf if self._limit is None else self._limit - len(self._sent)
@@ -189,6 +192,7 @@ class _Call:
             callback(what)  # takes the result, and comes with the next batches
         else:
             self._waiting.append(news)
+            self._handed_over = True
         return True
 
     def _send(self) -> None:

@@ -47,7 +47,7 @@ def test_what_joblib_hands_over_is_one_array_and_no_more_than_n_jobs_are_sent(
         with joblib.parallel_config(backend="submitit", executor=executor, n_jobs=4):
             values.extend(Parallel(batch_size=1)(delayed(calls.add)(number, 1) for number in range(9)))
 
-    using = threading.Thread(target=use)
+    using = threading.Thread(target=use, daemon=True)
     using.start()
     calls.wait_for(lambda: executor.jobs)
     assert [len(sent) for sent in executor.sent] == [4]
