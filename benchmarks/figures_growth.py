@@ -1,4 +1,4 @@
-"""What ever more jobs take of a client: the time to submit them and to be handed the ended ones, their payload, and memory.
+"""What ever more jobs take of one client: the time to submit them and to be handed the ended ones, their payload, and memory.
 
 Slurm itself is left out here (see `nobody`); `figures_slurm` measures the submission to a real one.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import nobody
 from processes import Client
-from samples import Answer, Growth, NoFigureError, Series, Target, take_turns
+from samples import Answer, Growth, NoFigureError, Series, take_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,6 @@ def _queue(bench: Bench, size: int) -> Answer:
 def _handles(bench: Bench) -> Iterator[Growth]:
     growth = Growth("memory of a job's handle", "bytes")
     for size in bench.sizes():
-        growth.targets[size] = Target(1000)
         series = [Series(1, lambda side=side, size=size: _traced(bench, side, size)) for side in _sides(bench, size)]  # type: ignore[misc]
         take_turns(*series)
         growth.add(size, *series, key="handles", share=1 / size)
@@ -80,10 +79,8 @@ def _traced(bench: Bench, python: str, size: int) -> Answer:
 
 def _waits(bench: Bench) -> Iterator[Growth]:
     submission = Growth("Slurm: map_array, without Slurm's part", "ms")
-    seconds = Growth("waiting for jobs that have ended", "ms", targets={100_000: Target(1.5)})
-    client = Growth(
-        "waiting for jobs that have ended, the client's peak memory", "MB", targets={100_000: Target(150e6)}
-    )
+    seconds = Growth("waiting for jobs that have ended", "ms")
+    client = Growth("waiting for jobs that have ended, the client's peak memory", "MB")
     for size in bench.sizes():
         room = _room(bench.in_memory)
         if room < size * ENDED_BYTES:

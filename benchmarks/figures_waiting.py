@@ -1,4 +1,4 @@
-"""Waiting for very many jobs: what it takes when all are over, and when none is; and what the handles weigh.
+"""Waiting for very many jobs: what it takes when all are over, when none is, and when one ends; and what the handles weigh.
 
 No scheduler takes part. Jobs leave their endings with the functions that a job's runner, and the shells and the controller around
 it, leave them with; a client waits for the handles that a submission makes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import random
 import resource
 import sys
 import time
@@ -78,6 +79,18 @@ def measure(bench: Bench) -> Iterator[Figure]:
             yield Figure(f"{name}, memory", "MB", weighed.sample("bytes"), None, Target(count * 1e3))
             yield Figure(f"{name}, pickled and loaded", "s", weighed.sample("pickled"), None, Target(2.0))
             yield Figure(f"{name}, shown", "s", weighed.sample("shown"))
+        for longest, limit in ((1.0, Target(0.020)), (15.0, Target(0.5, "worst"))):
+            waker = client(f"waking-{longest:g}")
+            woken = Series(
+                bench.times(40 if longest == 1 else 4, 2),
+                lambda waker=waker, longest=longest: waker.call(  # type: ignore[misc]
+                    "wake", folder=str(place / f"waking-{longest:g}"), longest=longest
+                ),
+            )
+            for _ in range(woken.times):
+                woken.take()
+            name = f"waiting: marker to result(), after up to {longest:g} s"
+            yield Figure(name, "ms", woken.sample("wall"), None, limit).note_failures(woken)
 
 
 def _one(client: Client, name: str, unit: Any, target: Target, action: str, **arguments: object) -> Figure:
@@ -211,5 +224,35 @@ def weigh(backend: str, folder: str, count: int) -> dict[str, float]:
     return {"bytes": held, "pickled": pickled, "shown": time.perf_counter() - start}
 
 
+def wake(folder: str, longest: float) -> dict[str, float]:
+    """Seconds from a job's last marker to the return of `result()`, which began up to `longest` seconds before."""
+    from submitit.storage import events, outcome
+
+    started = Path(folder)
+    started.mkdir(parents=True, exist_ok=True)
+    handles = _handles("slurm", f"{folder}/{time.monotonic_ns()}", 2)
+    job = handles[0]
+    directory = events.EventDirectory(job._events_path)
+    directory.make()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        time.sleep(longest * random.uniform(0.1, 1.0))
+        Path(job._result_path(0)).parent.mkdir(parents=True, exist_ok=True)
+        outcome.write_result(job._result_path(0), ("success", 42), None, outcome.Footer(True))
+        now = time.monotonic_ns()
+        directory.mark(job.job_id, 0, 0, "done", "here")
+        os.write(tell, str(now).encode())
+        os._exit(0)
+    value = job.result()
+    end = time.monotonic_ns()
+    os.waitpid(pid, 0)
+    assert value == 42
+    marked = int(os.read(told, 100))
+    os.close(told)
+    os.close(tell)
+    return {"wall": (end - marked) / 1e9}
+
+
 if __name__ == "__main__":
-    serving.serve((end_jobs, wait_for_all, idle, weigh))
+    serving.serve((end_jobs, wait_for_all, idle, weigh, wake))

@@ -71,7 +71,7 @@ SHOWN: Final = {
     r"Slurm: map_array of 10,000, time": "Slurm: array of 10,000, submission",
     r"Slurm with srun: script's start": "Slurm: script's start to result",
     r"Slurm: SIGKILL of a function, to": "Slurm: killed, to the error",
-    r"waking: end of a job to result\(\), after 0\.3 s": "waiting: end of a job to result",
+    r"waking: end of a job to result\(\), after about 0\.3 s": "waiting: end of a job to result",
 }
 #: The peers that start a process for each call, as we do.
 A_PROCESS_A_CALL: Final = ("submitit", "process pool, a process a call", "executorlib")
@@ -211,7 +211,7 @@ def _growth(parts: list[str], outcomes: Iterable[Outcome], y: int) -> int:
     ]
     for column, (unit, title, words, about) in enumerate(plots):
         shown = {label: growths[name] for name, label in GROWING[unit].items() if name in growths}
-        left = LEFT + 52 + column * 434
+        left = LEFT + 52 + column * 440
         if shown:
             parts.append(_text(left, y + 14, title, "strong small"))
             _plot(parts, shown, _Box(left, left + 215, y + 26, y + 26 + height), words, about)

@@ -18,6 +18,7 @@ if not TYPE_CHECKING:
             "futures",
             "job",
             "joblib",
+            "map_results",
             "mapping",
             "packed",
             "parameters",

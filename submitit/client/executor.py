@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from submitit.client.dry_run import DryRun
     from submitit.client.futures import FuturesExecutor
-    from submitit.client.mapping import MapResults
+    from submitit.client.map_results import MapResults
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)

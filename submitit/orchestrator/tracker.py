@@ -269,7 +269,7 @@ class Waiter:
                 return self._collect()
 
     def _collect(self) -> list[Waitable]:
-        looked: dict[int, Waitable] = {}
+        looked: dict[Waitable, None] = {}
         for source, jobs in self._by_source.items():
             source.refresh()
             news, place = source.news, self._place[source]
@@ -278,7 +278,7 @@ class Waiter:
                 self._quiet_since = time.monotonic()
                 for job_id in dict.fromkeys(news[place:]):
                     for job in _each(jobs.get(job_id, ())):
-                        looked[id(job)] = job
+                        looked[job] = None
         few = len(self._waiting) <= FEW_JOBS
         for job in self._fresh:
             if job not in self._waiting:
@@ -286,12 +286,12 @@ class Waiter:
             if few:
                 job._look(at_files=True)
             if few or _may_be_over(job):
-                looked[id(job)] = job
+                looked[job] = None
         self._fresh = []
         if not (looked or self._suspects or self._plain) and time.monotonic() < self._idle_until:
             return self._run_one()  # twice a second for days: most looks end here
-        looked.update(self._suspects)
-        over = [job for job in looked.values() if self._look(job)]
+        looked.update(dict.fromkeys(self._suspects.values()))
+        over = [job for job in looked if self._look(job)]
         over += self._look_at_plain()
         over += self._ask()
         over += self._sweep()

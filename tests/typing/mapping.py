@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from typing_extensions import assert_type
 
 import submitit
-from submitit.client.mapping import ChunkProgress, MapResults
+from submitit.client.map_results import ChunkProgress, MapResults
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import submitit
-from submitit.client.mapping import MapResults, Plan
+from submitit.client.map_results import MapResults, Plan
 from submitit.local import resources
 from submitit.orchestrator.chunks import Outcomes
 from submitit.storage import claims, payload
@@ -180,7 +180,7 @@ def test_a_chunk_that_two_jobs_have_made_is_handed_out_once(tmp_path: Path, orde
 
 
 def test_what_is_not_handed_out_yet_is_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("submitit.client.mapping._ENOUGH", 10)
+    monkeypatch.setattr("submitit.client.map_results._ENOUGH", 10)
     results = Made(tmp_path, [[Run(0, [0, 10], {})], [Run(2, [20, 30], {})]]).results(ordered=False)
     assert next(results) == 0
     assert results._readers[1].place == 0
