@@ -234,7 +234,7 @@ class LocalExecutor(PicklingExecutor):
         from submitit.local import resources
 
         given = {name: value for name, value in self.parameters.items() if value is not None}
-        cpus = min(resources.available_cpus(), given.get("max_cpus", resources.available_cpus()))
+        cpus = given.get("max_cpus") or resources.available_cpus()
         room: list[int] = [cpus // max(1, int(given.get("cpus_per_task", 1)) * self._num_tasks())]
         room += [int(given[name]) for name in ("max_jobs", "array_parallelism") if name in given]
         memory = resources.available_memory() if given.get("mem_gb") else None
