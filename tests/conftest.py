@@ -27,6 +27,16 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     only_faults(config, items)
+    _only_part(config, items)
+
+
+def _only_part(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """``TESTS_PART`` is ``slurm`` for the tests that need Slurm, or ``others``: the two can run beside each other."""
+    part = os.environ.get("TESTS_PART")
+    if part:
+        left_out = [item for item in items if (item.get_closest_marker("slurm") is not None) != (part == "slurm")]
+        items[:] = [item for item in items if (item.get_closest_marker("slurm") is not None) == (part == "slurm")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""check_report.py REPORT FOLDERS: fails if a test of pytest's JUnit report was skipped, or if nothing of a folder ran."""
+"""check_report.py REPORTS -- FOLDERS: fails if a test of pytest's JUnit reports was skipped, or if nothing of a folder ran."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 
-def complaints(report: Path, folders: list[Path]) -> list[str]:
+def complaints(reports: list[Path], folders: list[Path]) -> list[str]:
     """What was left out, a line each; an expected failure (xfail) did run."""
     found = []
     ran: Counter[str] = Counter()
-    for case in ET.parse(report).getroot().iter("testcase"):
+    for case in (case for report in reports for case in ET.parse(report).getroot().iter("testcase")):
         folder = ".".join(case.get("classname", "").split(".")[:2])
         skipped = case.find("skipped")
         if skipped is not None and skipped.get("type") != "pytest.xfail":
@@ -25,5 +25,6 @@ def complaints(report: Path, folders: list[Path]) -> list[str]:
 
 
 if __name__ == "__main__":
-    lines = complaints(Path(sys.argv[1]), [Path(folder) for folder in sys.argv[2:]])
+    end = sys.argv.index("--")
+    lines = complaints([Path(report) for report in sys.argv[1:end]], [Path(folder) for folder in sys.argv[end + 1 :]])
     sys.exit("\n".join(["with CI=true nothing may be left out:", *lines]) if lines else 0)
