@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from submitit.orchestrator import notifier, sources, tracker
+from submitit.orchestrator import notifier, tracker
 from support import calls
 from support.told import ToldCluster, ToldJob
 
@@ -284,11 +284,15 @@ def test_a_fork_while_another_thread_is_in_the_middle_of_everything(cluster: Tol
 
 
 def test_a_copy_lists_what_a_thread_was_reading(cluster: ToldCluster) -> None:
-    job = cluster.job()
-    cluster.record("1", "x")
-    cluster._feed.poll()  # its news went with the thread
     source = cluster._feed
-    assert _in_a_child(lambda: 0 if sources.MarkerSource.attempt(source, "1") and job.result() == "x" else 1) == 0
+    cluster.record("1", "x")
+    source.poll()  # its news went with the thread
+
+    def child() -> int:
+        source.refresh()
+        return 0 if source.news == ["1"] else 1
+
+    assert _in_a_child(child) == 0
 
 
 EXIT = """
