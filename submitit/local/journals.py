@@ -37,6 +37,9 @@ QUEUED_S, PART_OF_SILENCE = 0.025, 0.001
 AT_ONCE = 1 << 20
 
 
+_NO_PIDS: list[tuple[int, str]] = []
+
+
 class _Book:
     """The journal of one controller, read as it grows."""
 
@@ -251,7 +254,8 @@ class JournalSource(Source):
         # A job that was submitted again stands in two journals.
         if known is not None and known.time > record.time:
             return
-        self._records[record.job] = record
+        # Thousands are kept: the numbers of processes that are no more are not.
+        self._records[record.job] = record._replace(pids=_NO_PIDS) if record.over else record
         assert book.header is not None
         self._homes[record.job] = book.header
         fresh[record.job] = None

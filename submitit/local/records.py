@@ -77,6 +77,9 @@ class Record(NamedTuple):
             fields["pids"] = [(pid, started) for pid, started in fields["pids"]]
         # Thousands of records are kept, and a parser makes each its own string.
         fields["state"], fields["node"] = sys.intern(fields["state"]), sys.intern(fields.get("node", ""))
+        for name in ("exits", "recorded"):
+            if len(listed := fields.get(name, ())) == 1:
+                fields[name] = _OF_ONE.setdefault(listed[0], listed)
         return cls(**fields)
 
     def info(self) -> dict[str, str]:
@@ -107,6 +110,8 @@ class Record(NamedTuple):
         return info
 
 
+#: Lists of one number, which most jobs have: of each there is one.
+_OF_ONE: dict[int | None, list[Any]] = {}
 _FIELDS = frozenset(Record._fields)
 _DEFAULTS = Record._field_defaults
 
