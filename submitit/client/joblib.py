@@ -217,8 +217,8 @@ class _Call:
         self._news.put((future, callback))
 
     def _submission(self, batch: Any) -> DelayedSubmission:
-        plan, values = packed.placed(batch.items)
-        return DelayedSubmission(packed.call_placed, plan, self._cpus, *values)
+        shapes, values = packed.flat(batch.items)
+        return DelayedSubmission(packed.call_flat, shapes, self._cpus, *values)
 
     def _cancel_sent(self) -> None:
         jobs = [future.job for future in list(self._sent) if not future.done()]

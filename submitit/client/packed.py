@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     R = TypeVar("R")
-    #: A call whose function and arguments are numbers: places in a list of values.
-    Placed = tuple[int, list[int], dict[str, int]]
+    Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
+    #: Of a call: how many positional arguments it has, and the names of the others.
+    Shape = tuple[int, tuple[str, ...]]
 
 
 def call_each(fn: Callable[..., R], arguments: Iterable[Sequence[Any]]) -> list[R]:
@@ -20,33 +22,22 @@ def call_each(fn: Callable[..., R], arguments: Iterable[Sequence[Any]]) -> list[
     return [fn(*args) for args in arguments]
 
 
-def placed(calls: Iterable[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]) -> tuple[list[Placed], list[Any]]:
-    """The calls, and the values that they are about, each once.
+def flat(calls: Sequence[Call]) -> tuple[list[Shape], list[Any]]:
+    """The shapes of the calls, and their functions and arguments in a row.
 
-    As arguments of their own, values that many jobs of an array have are written once for all of them.
+    As arguments of ``call_flat``, those that many jobs of an array have in common are written once for all of them.
     """
-    values: list[Any] = []
-    places: dict[int, int] = {}
-
-    def place(value: Any) -> int:
-        if id(value) not in places:
-            places[id(value)] = len(values)
-            values.append(value)
-        return places[id(value)]
-
-    plan = [
-        (place(fn), [place(value) for value in args], {name: place(value) for name, value in kwargs.items()})
-        for fn, args, kwargs in calls
-    ]
-    return plan, values
+    shapes = [(len(args), tuple(kwargs)) for _, args, kwargs in calls]
+    return shapes, [value for fn, args, kwargs in calls for value in (fn, *args, *kwargs.values())]
 
 
-def call_placed(plan: list[Placed], cpus: int, *values: Any) -> tuple[float, list[Any]]:
+def call_flat(shapes: list[Shape], cpus: int, *values: Any) -> tuple[float, list[Any]]:
     """Make the calls; return how many seconds that took, and their values. joblib uses at most so many CPUs in them."""
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cpus))
     begin = time.monotonic()
-    results = [
-        values[fn](*(values[place] for place in args), **{name: values[place] for name, place in kwargs.items()})
-        for fn, args, kwargs in plan
-    ]
+    rest = iter(values)
+    results = []
+    for count, names in shapes:
+        fn, args = next(rest), list(islice(rest, count))
+        results.append(fn(*args, **{name: next(rest) for name in names}))
     return time.monotonic() - begin, results

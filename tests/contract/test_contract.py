@@ -194,13 +194,6 @@ def test_monitor_jobs_returns_when_all_are_over(
     capsys.readouterr()
 
 
-def test_its_standard_futures_have_results(executor: submitit.AutoExecutor) -> None:
-    with executor.as_futures() as futures:
-        good, bad = futures.submit(calls.add, 1, 2), futures.submit(calls.fail, "as asked")
-    assert good.result(0) == 3
-    assert isinstance(bad.exception(0), ValueError)
-
-
 # ---------------------------------------------------------------- states and cancelling
 
 

@@ -41,7 +41,9 @@ def test_calls_are_jobs_and_their_values_come_in_order(executor: submitit.AutoEx
     assert {cpus for *_, cpus in values} == {1}
 
 
-def test_a_call_that_raises_ends_the_others(backend: Backend, executor: submitit.AutoExecutor, tmp_path: Path) -> None:
+def test_a_call_that_raises_ends_the_others(
+    backend: Backend, folder: Path, executor: submitit.AutoExecutor, tmp_path: Path
+) -> None:
     started, never = str(tmp_path / "started"), str(tmp_path / "never")
     several = [delayed(calls.touch_and_wait)(started, never), delayed(_fail_when)(started)]
     if not backend.separate:
@@ -49,8 +51,14 @@ def test_a_call_that_raises_ends_the_others(backend: Backend, executor: submitit
     with joblib.parallel_config(backend="submitit", executor=executor), pytest.raises(ValueError, match="as asked"):
         Parallel(n_jobs=2)(several)
     if backend.separate and backend.prompt:
-        _wait_for_the_end_of(int(Path(started).read_text()))
-    Path(never).write_text("Slurm lets it go on for a while")
+        calls.wait_for(lambda: _states(backend, folder) == ["CANCELLED", "FAILED"])
+    Path(never).write_text("it ends the sooner")
+
+
+def _states(backend: Backend, folder: Path) -> list[str]:
+    """What became of the jobs below ``folder``."""
+    ids = sorted(path.name for path in folder.parent.iterdir() if path.name.isdigit())
+    return [backend.find(folder, job_id).state for job_id in ids]
 
 
 def _wait_for_the_end_of(pid: int) -> None:
@@ -73,12 +81,6 @@ def test_a_grid_search_of_scikit_learn(executor: submitit.AutoExecutor, folder: 
 
 
 # ---------------------------------------------------------------- where a job begins within milliseconds
-
-
-def _states(backend: Backend, folder: Path) -> list[str]:
-    """What became of the jobs below ``folder``."""
-    ids = sorted(path.name for path in folder.parent.iterdir() if path.name.isdigit())
-    return [backend.find(folder, job_id).state for job_id in ids]
 
 
 @pytest.mark.needs("prompt", "separate")

@@ -54,6 +54,14 @@ def test_a_job_of_a_plugin_knows_its_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("queue_plugin")
+def test_a_job_of_a_plugin_has_a_standard_future(tmp_path: Path) -> None:
+    with queue_executor(tmp_path / "%j").as_futures() as futures:
+        good, bad = futures.submit(calls.add, 1, 2), futures.submit(calls.fail, "as asked")
+    assert good.result(0) == 3
+    assert isinstance(bad.exception(0), ValueError)
+
+
+@pytest.mark.usefixtures("queue_plugin")
 def test_failures_arrive(tmp_path: Path) -> None:
     executor = queue_executor(tmp_path / "%j")
     failing, killed = executor.map_array(calls.fail, ["as asked"])[0], executor.submit(calls.exit_at_once, 3)

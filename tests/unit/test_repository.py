@@ -57,9 +57,10 @@ def test_version_is_that_of_the_distribution() -> None:
 
 def test_requirements() -> None:
     metadata = importlib.metadata.metadata("submitit")
-    entries = [entry for entry in metadata.get_all("Requires-Dist", []) if "extra ==" not in entry]
-    required = [re.split(r"[<>=~! ;\[]", entry)[0] for entry in entries]
+    entries = metadata.get_all("Requires-Dist", [])
+    required = [re.split(r"[<>=~! ;\[]", entry)[0] for entry in entries if "extra ==" not in entry]
     assert required == ["cloudpickle"]
+    assert metadata.get_all("Provides-Extra") == ["joblib"]
     assert metadata["Requires-Python"] == ">=3.10", "an upper cap would lock users out of new Pythons"
 
 

@@ -14,6 +14,7 @@ import pytest
 from joblib import Parallel, delayed
 
 from submitit.client import joblib as backend
+from submitit.client import packed
 from support import calls
 from support.fakes import FakeExecutor, FakeJob
 
@@ -42,6 +43,15 @@ def test_what_joblib_hands_over_is_one_array_and_no_more_than_n_jobs_are_sent(
     monkeypatch.setattr(backend, "GATHERING_S", 3600)
     executor = Kept(tmp_path)
     values: list[Any] = []
+    submit = backend._Call.submit
+
+    def submit_slowly(call: Any, batch: Any, callback: Any) -> None:
+        """The thread of the call has seen all that came before."""
+        if threading.current_thread() is using:
+            calls.wait_for(call._news.empty)
+        submit(call, batch, callback)
+
+    monkeypatch.setattr(backend._Call, "submit", submit_slowly)
 
     def use() -> None:
         with joblib.parallel_config(backend="submitit", executor=executor, n_jobs=4):
@@ -50,13 +60,22 @@ def test_what_joblib_hands_over_is_one_array_and_no_more_than_n_jobs_are_sent(
     using = threading.Thread(target=use, daemon=True)
     using.start()
     calls.wait_for(lambda: executor.jobs)
-    assert [len(sent) for sent in executor.sent] == [4]
+    assert len(executor.sent[0]) == 4
     executor.end(2)
     calls.wait_for(lambda: len(executor.jobs) == 6)
     while using.is_alive():
         executor.end(len(executor.jobs))
         using.join(0.01)
     assert values == list(range(1, 10))
+
+
+def test_calls_in_a_row_are_made_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    made: list[Any] = [(max, (1, 2), {}), (dict, (), {}), (dict, ([("a", 1)],), {"b": 2, "fn": 3}), (abs, (-4,), {})]
+    shapes, values = packed.flat(made)
+    seconds, results = packed.call_flat(shapes, 1, *values)
+    assert results == [2, {}, {"a": 1, "b": 2, "fn": 3}, 4]
+    assert seconds >= 0
 
 
 def test_joblib_knows_the_backend_of_an_executor_that_is_made_after_its_import(tmp_path: Path) -> None:
