@@ -87,11 +87,15 @@ class SlurmJob(Job[R]):
 
     def _last_state(self) -> str:
         state = super()._last_state()
-        if JobState.read(state) in (JobState.PENDING, JobState.UNKNOWN) and self._events_path is not None:
-            attempt = marker_source(self._events_path).attempt(self.job_id)
-            if attempt is not None and attempt.started and not attempt.exits and not attempt.terminated:
-                return "RUNNING"
-        return state
+        word = JobState.read(state)
+        if word not in (JobState.PENDING, JobState.UNKNOWN, JobState.COMPLETING) or self._events_path is None:
+            return state
+        attempt = marker_source(self._events_path).attempt(self.job_id)
+        if attempt is None:
+            return state
+        if word is JobState.COMPLETING:
+            return "COMPLETED" if self._ending is not None and attempt.exits.get("batch") == 0 else state
+        return "RUNNING" if attempt.started and not attempt.exits and not attempt.terminated else state
 
     def _source(self) -> Source | None:
         if self._events_path is None and not self._looked_up:
