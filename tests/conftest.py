@@ -34,9 +34,11 @@ def _only_part(config: pytest.Config, items: list[pytest.Item]) -> None:
     """``TESTS_PART`` is ``slurm`` for the tests that need Slurm, or ``others``: the two can run beside each other."""
     part = os.environ.get("TESTS_PART")
     if part:
-        left_out = [item for item in items if (item.get_closest_marker("slurm") is not None) != (part == "slurm")]
-        items[:] = [item for item in items if (item.get_closest_marker("slurm") is not None) == (part == "slurm")]
-        config.hook.pytest_deselected(items=left_out)
+        parts: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            parts[(item.get_closest_marker("slurm") is not None) == (part == "slurm")].append(item)
+        items[:] = parts[True]
+        config.hook.pytest_deselected(items=parts[False])
 
 
 @pytest.fixture(scope="session")

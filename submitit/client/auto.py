@@ -148,9 +148,6 @@ class AutoExecutor(Executor):
         """The script and the command that ``submit`` would send for this call, see the backend's executor."""
         return self._executor.dry_run(fn, *args, **kwargs)
 
-    def _concurrency(self) -> int | None:
-        return self._executor._concurrency()
-
     def _backend(self) -> Executor:
         return self._executor
 

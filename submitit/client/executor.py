@@ -279,19 +279,19 @@ class Executor(abc.ABC):
 
         return FuturesExecutor(self._process, _check_callable)
 
-    def _concurrency(self) -> int | None:
-        """How many jobs can run beside this process at a time; ``None`` where only the scheduler knows."""
-        return None
-
     @abc.abstractmethod
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit the calls, as one array if there are several, and return their jobs in the same order."""
 
-    # ------------------------------------------------------------------ what a map asks
+    # ------------------------------------------------------------------ what a map asks, and joblib
 
     def _backend(self) -> Executor:
         """The executor that this one hands its submissions to: itself, most often."""
         return self
+
+    def _concurrency(self) -> int | None:
+        """How many jobs can run beside this process at a time; ``None`` where only the scheduler knows."""
+        return None
 
     def _jobs_at_a_time(self) -> int | None:
         """How many jobs of an array run at a time at most; ``None`` where nobody knows, and jobs cannot share chunks."""

@@ -69,7 +69,7 @@ class SubmititBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
         """Be used by ``parallel``; return how many jobs there are at a time."""
         self.parallel = parallel
-        if self._checked()._concurrency() is None:
+        if self._backend()._concurrency() is None:
             # A place in the queue costs more than in a pool's.
             self.MIN_IDEAL_BATCH_DURATION, self.MAX_IDEAL_BATCH_DURATION = 30, 300
         return self.effective_n_jobs(n_jobs)
@@ -78,7 +78,7 @@ class SubmititBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         """How many jobs there are at a time."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        most: int | None = self._checked()._concurrency()
+        most: int | None = self._backend()._concurrency()
         if most == 0 or n_jobs == 1:
             return 1
         if n_jobs > 0:
@@ -86,13 +86,14 @@ class SubmititBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         most = most or self._executor.parameters.get("array_parallelism") or MANY
         return max(2, most + 1 + n_jobs)
 
-    def _checked(self) -> Executor:
+    def _backend(self) -> Executor:
+        """What the executor hands its submissions to; raises ``TypeError`` where it is no executor."""
         if not hasattr(self._executor, "as_futures"):
             raise TypeError(
                 'joblib.parallel_config(backend="submitit", executor=executor) takes one of submitit\'s executors, '
                 f"not {self._executor!r:.100}"
             )
-        return self._executor
+        return self._executor._backend()
 
     # ---- one call of Parallel
 
@@ -228,7 +229,7 @@ class _Call:
 
 def _cpus(executor: Executor) -> int:
     """How many CPUs the tasks of its jobs have."""
-    own: Any = getattr(executor, "_executor", executor)  # that of an AutoExecutor
+    own: Any = executor._backend()
     return int(own.parameters.get(own._own_name("cpus_per_task")) or 1)
 
 

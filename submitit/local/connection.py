@@ -36,8 +36,6 @@ RETRY_S, GIVE_UP_S = 0.5, 30.0
 
 Key = tuple[str, str]
 
-_NO_PIDS: list[tuple[int, str]] = []
-
 
 class _Submission:
     """What jobs submitted together have in common; kept until the last of them is over."""
@@ -241,9 +239,8 @@ class Connection(Source):
     def _learn(self, root: str, record: Record) -> None:
         known = self._known.get(record.job)
         key = (root, record.job) if known is None or known[0] != root else known
-        # Thousands are kept until this process ends: with the words that are there anyway, and not for ever with the numbers of
-        # processes that are no more.
-        record = record._replace(job=key[1], pids=_NO_PIDS if record.over else record.pids)
+        # Thousands are kept until this process ends: with the words that are there anyway.
+        record = record.kept()._replace(job=key[1])
         self._records[key] = record
         if record.over:
             self._open.pop(key, None)

@@ -39,9 +39,6 @@ AT_ONCE = 1 << 20
 _ABOUT_ONE = b'{"event":"state","job":"'
 
 
-_NO_PIDS: list[tuple[int, str]] = []
-
-
 class _Book:
     """The journal of one controller, read as it grows."""
 
@@ -263,8 +260,7 @@ class JournalSource(Source):
         # A job that was submitted again stands in two journals.
         if known is not None and known.time > record.time:
             return
-        # Thousands are kept: the numbers of processes that are no more are not.
-        self._records[record.job] = record._replace(pids=_NO_PIDS) if record.over else record
+        self._records[record.job] = record.kept()
         assert book.header is not None
         self._homes[record.job] = book.header
         fresh[record.job] = None

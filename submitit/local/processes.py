@@ -173,14 +173,11 @@ def next_ended(pid: int | None = None) -> tuple[int, int] | None:
 
 def used_by_ended(pid: int) -> Used | None:
     """What a child has used that has ended and is not reaped yet; ``None`` where that cannot be told before."""
-    global _ended_usage  # noqa: PLW0603 - a cache
     if not LINUX or _WAITID is None:
         return None
     import ctypes
 
-    if _ended_usage is None:
-        _ended_usage = (ctypes.c_long * _LONGS_OF_RUSAGE)()
-    usage = _ended_usage
+    usage = (ctypes.c_long * _LONGS_OF_RUSAGE)()
     if _c_library().syscall(_WAITID, os.P_PID, pid, None, os.WEXITED | os.WNOHANG | os.WNOWAIT, usage) != 0:
         return None
     return Used(round(usage[0] + usage[2] + (usage[1] + usage[3]) / 1e6, 3), round(usage[4] / 1024, 1))
@@ -477,7 +474,6 @@ def _prctl(option: int, value: int) -> bool:
 
 
 _library: Any = None
-_ended_usage: Any = None
 
 
 def _c_library() -> Any:

@@ -82,6 +82,10 @@ class Record(NamedTuple):
                 fields[name] = _OF_ONE.setdefault(listed[0], listed)
         return cls(**fields)
 
+    def kept(self) -> Record:
+        """The same for who keeps thousands: without the numbers of processes that are no more."""
+        return self._replace(pids=_NO_PIDS) if self.over else self
+
     def info(self) -> dict[str, str]:
         """What `Job.get_info` tells of the job. Exit codes are Slurm's ``code:signal``, of the worst task and of each."""
         info = {"JobID": self.job, "State": self.state, "NodeList": self.node}
@@ -110,6 +114,7 @@ class Record(NamedTuple):
         return info
 
 
+_NO_PIDS: list[tuple[int, str]] = []
 #: Lists of one number, which most jobs have: of each there is one.
 _OF_ONE: dict[int | None, list[Any]] = {}
 _FIELDS = frozenset(Record._fields)

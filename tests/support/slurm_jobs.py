@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import submitit
 from support.slurm_cluster import SlurmCluster
 
@@ -40,6 +42,13 @@ class Client:
         """A new handle of a job, as another process would make it."""
         found: submitit.Job[Any] = submitit.SlurmJob(self.folder, job_id, range(tasks))
         return found
+
+
+def use(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process's Slurm commands reach a cluster, in the place of any other, of whose jobs nothing is known any more."""
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    submitit.SlurmJob.watcher.clear()
 
 
 def until(is_true: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:

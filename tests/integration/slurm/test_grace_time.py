@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import submitit
 from submitit import errors
 from support import faults
 from support.attempts import Attempts, come_back, is_preempted, on, preempt, refusing_scontrol, start_all
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import Client
+from support.slurm_jobs import Client, use
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("unasked")]
 
@@ -45,9 +44,7 @@ def graceful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]
 @pytest.fixture
 def slurm(graceful: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
     """In the place of the shared cluster."""
-    for name, value in graceful.env.items():
-        monkeypatch.setenv(name, value)
-    submitit.SlurmJob.watcher.clear()
+    use(graceful, monkeypatch)
     return graceful
 
 

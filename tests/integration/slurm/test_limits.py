@@ -21,7 +21,7 @@ from support import calls
 from support.reliability import Fault
 from support.shims import Shims
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import DEADLINE_S, Client, until
+from support.slurm_jobs import DEADLINE_S, Client, until, use
 
 pytestmark = [
     pytest.mark.slurm,
@@ -42,11 +42,9 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 @pytest.fixture
 def slurm(limited: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
     """In the place of the shared cluster."""
-    for name, value in limited.env.items():
-        monkeypatch.setenv(name, value)
+    use(limited, monkeypatch)
     monkeypatch.setattr(room, "FIRST_INTERVAL_S", 0.2)
     monkeypatch.setattr(room, "LAST_INTERVAL_S", 1.0)
-    submitit.SlurmJob.watcher.clear()
     return limited
 
 

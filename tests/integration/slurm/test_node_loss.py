@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import submitit
 from submitit import errors
 from support import faults
 from support.attempts import Attempts, start_all
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import DEADLINE_S, Client, start_again, state_of, until
+from support.slurm_jobs import DEADLINE_S, Client, start_again, state_of, until, use
 
 pytestmark = pytest.mark.slurm
 
@@ -30,9 +29,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 @pytest.fixture
 def slurm(failing: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
     """In the place of the shared cluster; both nodes are up."""
-    for name, value in failing.env.items():
-        monkeypatch.setenv(name, value)
-    submitit.SlurmJob.watcher.clear()
+    use(failing, monkeypatch)
     yield failing
     if failing.daemon_pid("n2") is None:
         failing.start_node("n2")

@@ -11,7 +11,7 @@ import submitit
 from submitit.slurm import job_ids
 from support import calls
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import Client, until
+from support.slurm_jobs import Client, until, use
 
 pytestmark = [
     pytest.mark.slurm,
@@ -30,9 +30,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmClus
     """A cluster with room for all of them in its queue; it is of no use to others meanwhile."""
     settings = {"MaxJobCount": JOBS + 1000, "MaxArraySize": LONGEST}
     with SlurmCluster(tmp_path / "cluster", settings=settings) as cluster:
-        for name, value in cluster.env.items():
-            monkeypatch.setenv(name, value)
-        submitit.SlurmJob.watcher.clear()
+        use(cluster, monkeypatch)
         yield cluster
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import submitit
 from submitit.storage.events import EventDirectory
 from support import faults
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import Client, until
+from support.slurm_jobs import Client, until, use
 
 pytestmark = [
     pytest.mark.slurm,
@@ -33,9 +32,7 @@ PATIENCE_S = 900.0
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
     """A cluster of its own: others would wait long for this one's CPUs."""
     with SlurmCluster(tmp_path / "cluster") as cluster:
-        for name, value in cluster.env.items():
-            monkeypatch.setenv(name, value)
-        submitit.SlurmJob.watcher.clear()
+        use(cluster, monkeypatch)
         yield cluster
 
 

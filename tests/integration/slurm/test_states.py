@@ -21,7 +21,7 @@ from support.infos import check_infos
 from support.reliability import Fault
 from support.shims import only_on_path, put_before
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import DEADLINE_S, Client, clear_away, start_again, state_of, until
+from support.slurm_jobs import DEADLINE_S, Client, clear_away, start_again, state_of, until, use
 
 pytestmark = pytest.mark.slurm
 
@@ -283,9 +283,7 @@ def far(
     forgetful: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None
 ) -> Iterator[Client]:
     """A client of it."""
-    for name, value in forgetful.env.items():
-        monkeypatch.setenv(name, value)
-    submitit.SlurmJob.watcher.clear()
+    use(forgetful, monkeypatch)
     yield Client(forgetful, tmp_path)
     clear_away(forgetful, tmp_path)
 

@@ -13,7 +13,7 @@ from support import calls, faults
 from support.infos import check_infos
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until
+from support.slurm_jobs import DEADLINE_S, Client, run_out_of_time, until, use
 
 pytestmark = [
     pytest.mark.slurm,
@@ -31,9 +31,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 @pytest.fixture
 def slurm(bare: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
     """In the place of the shared cluster."""
-    for name, value in bare.env.items():
-        monkeypatch.setenv(name, value)
-    submitit.SlurmJob.watcher.clear()
+    use(bare, monkeypatch)
     return bare
 
 

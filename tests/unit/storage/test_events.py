@@ -119,9 +119,9 @@ def test_what_is_no_marker_is_passed_over(tmp_path: Path) -> None:
 
 
 class Clock:
-    """The monotonic clock, and the number of listings."""
+    """The monotonic clock, and the number of listings, of which each takes ``listing_s`` seconds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, listing_s: float = 0.0) -> None:
         self.now = 100.0
         self.listings = 0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
@@ -129,6 +129,7 @@ class Clock:
 
         def counting(path: str) -> list[str]:
             self.listings += 1
+            self.now += listing_s
             return listdir(path)
 
         monkeypatch.setattr(os, "listdir", counting)
@@ -177,15 +178,8 @@ def test_the_clock_of_a_file_server_may_be_off(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_large_directory_takes_a_tenth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+    clock = Clock(monkeypatch, listing_s=0.1)
     directory = EventDirectory(tmp_path)
-    listdir = os.listdir
-
-    def slow(path: str) -> list[str]:
-        clock.now += 0.1
-        return listdir(path)
-
-    monkeypatch.setattr(os, "listdir", slow)
     start = clock.now
     while clock.now < start + 1.9:
         directory.scan()
@@ -225,15 +219,8 @@ def test_a_directory_that_is_gone(tmp_path: Path) -> None:
 
 def test_changes_of_a_large_directory_wait_for_half_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While thousands of jobs end, one after the other."""
-    clock = Clock(monkeypatch)
+    clock = Clock(monkeypatch, listing_s=0.1)
     directory = EventDirectory(tmp_path)
-    listdir = os.listdir
-
-    def slow(path: str) -> list[str]:
-        clock.now += 0.1
-        return listdir(path)
-
-    monkeypatch.setattr(os, "listdir", slow)
     directory.scan()
     directory.mark("1", 0, 0, "run")
     os.utime(tmp_path, ns=(1, 1))
