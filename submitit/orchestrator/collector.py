@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from submitit import errors
+from submitit import errors, terminal
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
@@ -289,7 +289,7 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(unknown if vanished == "yes" else vanished)
     known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]
     if known:
-        lines.append("The scheduler says: " + ", ".join(known))
+        lines.append("The scheduler says: " + terminal.harmless(", ".join(known)))
     return lines
 
 
@@ -308,7 +308,7 @@ def exit_name(code: int) -> str:
 
 
 def tail(path: str | os.PathLike[str]) -> str:
-    """The last lines of a log, ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
+    """The last lines of a log, fit for a terminal; ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -316,7 +316,8 @@ def tail(path: str | os.PathLike[str]) -> str:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-TAIL_LINES:])
+    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
+    return terminal.harmless("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]))
 
 
 def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:

@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
 #: Read by the batch script and by the shell around each rank. Holds no single quote, because it stands between two.
 #: The user signal is ignored until Python has its handler: its default action would end the job.
+#: The name of a marker is known beforehand, and in a shared directory it may be somebody's link to a file of the job's user: so
+#: links are left alone, and nothing is cut. Positional parameters are a call's own: a handler may run in the middle of it.
 #: CONT has no trap and is not passed on. bash leaves its ``wait`` by a jump out of the first handler that runs, and of signals
 #: that arrive together that is the one of the highest number: it never learns of the others. CONT comes along with the others.
 _SHELL = """
 submitit_job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_}}${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}
+submitit_leave() {{
+  if [ -n "$1" ] && [ ! -L "$1/$2" ]; then {{ echo "${{SLURMD_NODENAME:-}}" >> "$1/$2"; }} 2> /dev/null || :; fi
+}}
 submitit_mark() {{
-  if [ -n "${{SUBMITIT_EVENTS:-}}" ]; then
-    {{ echo "${{SLURMD_NODENAME:-}}" > "$SUBMITIT_EVENTS/$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"; }} 2> /dev/null || :
-  fi
+  submitit_leave "${{SUBMITIT_EVENTS:-}}" "$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"
 }}
 submitit_signal() {{
   submitit_interrupted=1

@@ -200,9 +200,9 @@ def _open_with_mode(path: str, flags: int) -> int:
 
 
 def _keep_group_out(descriptor: int) -> None:
-    """A directory's set-group-id bit or a umask of 002 would let a shared group write what this user loads as code."""
+    """A directory's set-group-id bit or default access list, or a umask of 002, would let others write what this user loads as code."""
     status = os.fstat(descriptor)
-    if status.st_mode & stat.S_IWGRP and not trust.is_own_group(status.st_gid):
+    if trust.shares_writing(status, descriptor):
         # Not every file system keeps modes; where this one does not, loading says so.
         with suppress(OSError):
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)
