@@ -205,6 +205,8 @@ class _Reader:
 
     def resolve(self, pid: int | tuple[int, int]) -> Any:
         number, place = (pid, None) if isinstance(pid, int) else pid
+        if not 0 <= number < (self._elements_table - self._blocks_table) // _OFFSET.size:
+            raise serialization.UnpicklingError("it refers to a part that it does not have")
         if number not in self._blocks:
             self._blocks[number] = self._load(self._blocks_table, number)
         value, unpickler = self._blocks[number]
@@ -216,5 +218,14 @@ class _Reader:
 
     def _load(self, table: int, index: int) -> tuple[Any, _Unpickler]:
         (offset,) = _OFFSET.unpack(os.pread(self._descriptor, _OFFSET.size, table + _OFFSET.size * index))
-        unpickler = _Unpickler(io.BufferedReader(_Window(self._descriptor, offset)), self)
-        return unpickler.load(), unpickler
+        if offset >= self._blocks_table:
+            raise serialization.UnpicklingError("one of its parts begins after its end")
+        unpickler = _Unpickler(self._open(offset), self)
+        try:
+            return unpickler.load(), unpickler
+        except Exception as error:
+            serialization.refuse_broken(self._open(offset), error)
+            raise
+
+    def _open(self, offset: int) -> BinaryIO:
+        return io.BufferedReader(_Window(self._descriptor, offset))
