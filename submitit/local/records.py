@@ -49,7 +49,7 @@ class Record(NamedTuple):
     exits: list[int | None] = []  # noqa: RUF012 - never changed
     #: Why, where the state does not say it.
     reason: str = ""
-    #: Whether the job's folder was gone when it ended.
+    #: Whether the job's folder, or its log in it, was gone when it ended.
     vanished: bool = False
     #: Ranks whose result was on disk before their process had ended.
     recorded: list[int] = []  # noqa: RUF012 - never changed
@@ -92,7 +92,7 @@ class Record(NamedTuple):
         if self.memory_kill:
             info["OutOfMemory"] = self.memory_kill
         if self.vanished:
-            info["Vanished"] = "The job's folder was deleted while it ran"
+            info["Vanished"] = "The job's folder was deleted while it ran, or moved"
         for key, moment in (("Start", self.start), ("End", self.end)):
             if moment:
                 info[key] = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment))

@@ -10,6 +10,7 @@ from submitit import errors, terminal
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
+from submitit.storage import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -254,6 +255,8 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     source = job._source()
     node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
     lines += _evidence(task, node, ending)
+    if atomic.lacks_room(os.path.dirname(paths.locate("result_pickle"))):
+        lines.append("There is no space left on the disk of the job's folder")
     if stderr:
         lines += ["Error stream produced:", "-" * 40, stderr]
         if stdout:
@@ -281,6 +284,8 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
     elif node:
         lines.append(f"Task {task} ran on node {node}")
+    if ending.info.get("Reason") == "JobLaunchFailure" and ending.info.get("ExitCode") == "0:53":
+        lines.append("Slurm could not open the job's log: the disk is full, or the folder is gone or cannot be written")
     if ending.info.get("OutOfMemory"):
         lines.append(f"Out of memory: {ending.info['OutOfMemory']}")
     vanished = ending.info.get("Vanished")

@@ -96,6 +96,15 @@ def make_directory(path: StrPath) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), text) from None
 
 
+def lacks_room(directory: StrPath) -> bool:
+    """Whether nothing more can be written there: the disk is full, or has as many files as it can. A quota is not seen."""
+    try:
+        room = os.statvfs(directory)
+    except OSError:
+        return False
+    return room.f_bavail == 0 or (room.f_favail == 0 and room.f_files > 0)
+
+
 def link_or_copy(src: StrPath, dst: StrPath, exclusive: bool = False) -> None:
     """``dst`` has the content of ``src``: a hard link where the file system makes one, else a copy.
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 HEADER = b"submitit payload of several elements\n"
 _MAGIC = b"SBMTPAY1"
+#: With what a pickle of any protocol but the oldest two begins.
+_PICKLE = b"\x80"
 #: Offset of the tables, number of blocks, number of elements, magic.
 _FOOTER = struct.Struct("<QQQ8s")
 _OFFSET = struct.Struct("<Q")
@@ -130,6 +132,8 @@ def read_submission(path: StrPath, index: int = 0, trust: bool = False) -> Delay
             check_trust(name, file.fileno(), legacy=footer is None and ".submitit" not in name.split("/"))
         count = 1 if footer is None else footer[2]
         if not 0 <= index < count:
+            if footer is None and os.pread(file.fileno(), 1, 0) != _PICKLE:
+                raise CorruptFileError(f"{name!r} is neither a payload nor a pickle. It was overwritten.")
             raise IndexError(f"{name!r} holds {count} submission(s), there is none with index {index}.")
         with serialization.truncated_as_corrupt(name):
             loaded = serialization.load(file) if footer is None else _Reader(file.fileno(), *footer).element(index)

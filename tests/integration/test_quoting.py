@@ -39,7 +39,6 @@ MANY = settings(FEW, max_examples=5, derandomize=False)
 
 
 def _look(argument: str) -> dict[str, Any]:
-    import os
 
     import submitit
 

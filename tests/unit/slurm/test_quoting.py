@@ -6,16 +6,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import submitit
-from submitit.slurm import slurm
 from submitit.slurm.environment import SlurmJobEnvironment
 from support import calls, hostile
 
@@ -30,14 +27,14 @@ if [ "${0##*/}" = srun ]; then while [ "$1" != sh ]; do shift; done; exec "$@"; 
 
 
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     for name in ("srun", "a python"):
         (directory / name).write_text(RECORDER)
         (directory / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
-    yield directory
+    return directory
 
 
 def words(directory: Path, name: str) -> list[str]:
