@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,40 +13,11 @@ import submitit
 from submitit.storage import outcome
 from submitit.storage.submission import DelayedSubmission
 from support import calls, users
-from support.local_processes import _MARK, Clients, import_path, wait_until_none
+from support.local_processes import wait_until_none
 from support.reliability import Fault
-from support.users import User
+from support.strangers import Someone, put_a_strangers
 
 pytestmark = pytest.mark.skipif(not users.can_make_users(), reason="takes root, to be somebody else for once")
-
-PREAMBLE = """
-import os, shutil, stat, sys
-from pathlib import Path
-import submitit
-from support import calls
-executor = submitit.LocalExecutor("jobs")
-executor.update_parameters(timeout_min=10)
-def end_of(job):
-    try:
-        print("returned", job.result())
-    except Exception as error:
-        print(type(error).__name__, str(error).replace(os.getcwd(), ""))
-"""
-
-
-class Someone:
-    """Runs programs as an ordinary user, in a directory of theirs that everybody can write to."""
-
-    def __init__(self, user: User, directory: Path) -> None:
-        self.user = user
-        self.directory = directory
-        self.clients = Clients(directory)
-
-    def run(self, program: str, umask: int = 0o022, **env: str) -> list[str]:
-        """The lines that a program prints in which ``executor``, ``calls`` and ``end_of`` are defined."""
-        words = [sys.executable, "-c", f"import os; os.umask({umask})\n{PREAMBLE}{program}"]
-        env = {"PYTHONPATH": os.pathsep.join(import_path()), _MARK: self.clients.mark, **env}
-        return self.user.run(words, cwd=self.directory, env=env).stdout.splitlines()
 
 
 @pytest.fixture
@@ -56,21 +26,9 @@ def someone() -> Iterator[Someone]:
         directory = user.new_directory()
         os.chown(directory, user.uid, user.gid)
         directory.chmod(0o777)
-        made = Someone(user, directory)
+        made = Someone(user, directory, "local")
         yield made
         assert wait_until_none(made.clients) == []
-
-
-def a_strangers(someone: Someone, path: Path, content: object) -> Path:
-    """A file that another user has put there, in place of what was."""
-    beside = path.with_name("strange")
-    if isinstance(content, DelayedSubmission):
-        content.dump(beside)
-    else:
-        outcome.write_result(beside, ("success", content))
-    os.chown(beside, someone.user.uid + 1, someone.user.gid)
-    beside.replace(path)
-    return path
 
 
 @pytest.mark.parametrize("replaced", ["jobs/1_submitted.pkl", "payload", "a link", "jobs/1_0_result.pkl"])
@@ -89,16 +47,16 @@ print(job.job_id, os.listdir("jobs/.submitit/payloads"), flush=True)
     evil = DelayedSubmission(os.mkdir, str(someone.directory / "evil"))
     target = folder / "1_0_result.pkl"
     if result:
-        a_strangers(someone, target, "evil")
+        put_a_strangers(someone, target, "evil")
     elif replaced == "payload":
         for path in (folder / ".submitit" / "payloads").iterdir():
-            a_strangers(someone, path, evil)
+            put_a_strangers(someone, path, evil)
     elif replaced == "a link":
-        elsewhere = a_strangers(someone, someone.directory / "elsewhere.pkl", evil)
+        elsewhere = put_a_strangers(someone, someone.directory / "elsewhere.pkl", evil)
         (folder / "1_submitted.pkl").unlink()
         (folder / "1_submitted.pkl").symlink_to(elsewhere)
     else:
-        a_strangers(someone, someone.directory / replaced, evil)
+        put_a_strangers(someone, someone.directory / replaced, evil)
     (someone.directory / "go").touch()
     told = someone.run("for k in '12': end_of(submitit.LocalJob('jobs', k))")
     refused, whole = (told[1], told[0]) if replaced == "payload" else (told[0], told[-1])
