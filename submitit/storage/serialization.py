@@ -168,9 +168,11 @@ def refuse_broken(file: BinaryIO, error: Exception) -> None:
     import pickletools
 
     try:
-        for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == "FRAME" and argument is not None and argument > _LONGEST_FRAME:
-                raise ValueError(f"a frame of {argument} bytes")
+        for opcode, argument, place in pickletools.genops(file):
+            # Both make the unpickler ask for as much memory; of objects to remember there are no more than bytes so far.
+            limit = {"FRAME": _LONGEST_FRAME, "LONG_BINPUT": place or 0}.get(opcode.name)
+            if limit is not None and argument is not None and argument > limit:
+                raise ValueError(f"{opcode.name} of {argument}")
     except Exception as problem:  # noqa: BLE001 - as many as there are ways to misread bytes
         raise UnpicklingError(str(problem)) from error
 

@@ -68,7 +68,7 @@ def name_of(slurm: SlurmCluster | None) -> str:
     return "local" if slurm is None else "Slurm"
 
 
-@pytest.mark.parametrize("kind", ["single", "array"])
+@pytest.mark.parametrize("kind", ["single", pytest.param("array", marks=pytest.mark.long)])
 def test_a_client_killed_at_each_step_of_a_submission(
     directory: Path, slurm_or_none: SlurmCluster | None, fault: Fault, kind: str
 ) -> None:
@@ -111,6 +111,9 @@ def test_a_client_killed_at_each_step_of_a_submission(
     )
 
 
+@pytest.mark.parametrize(
+    "slurm_or_none", ["local", pytest.param("slurm", marks=[pytest.mark.slurm, pytest.mark.long])], indirect=True
+)
 def test_a_job_killed_at_each_step(
     directory: Path, slurm_or_none: SlurmCluster | None, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

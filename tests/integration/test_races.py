@@ -118,6 +118,9 @@ def test_clients_race_on_one_folder(place: Place, fault: Fault, count: int) -> N
 # ---------------------------------------------------------------- moved
 
 
+@pytest.mark.parametrize(
+    "place", ["local", pytest.param("slurm", marks=[pytest.mark.slurm, pytest.mark.long])], indirect=True
+)
 @pytest.mark.parametrize("tags", ["", "%j"])
 @pytest.mark.usefixtures("asked_often")
 def test_the_folder_is_moved_while_its_job_runs(

@@ -60,6 +60,8 @@ def read_as_it_is_or_refused(read: Any, path: Path) -> Any:
 @in_one_directory
 @given(**DAMAGE)
 @example(place=0, put=b"", cut=40)
+@example(place=893, put=b"r", cut=0)  # remembers an object under a number of nine digits
+@example(place=3, put=b"", cut=2)  # a frame of exabytes
 def test_any_damage_to_a_result(tmp_path: Path, place: int, put: bytes, cut: int) -> None:
     path = tmp_path / "1_0_result.pkl"
     footer = outcome.Footer(success=False, host="n1", pid=3, attempt=0, start=1.0, end=2.0)
