@@ -222,8 +222,6 @@ class _Reader:
 
     def _load(self, table: int, index: int) -> tuple[Any, _Unpickler]:
         (offset,) = _OFFSET.unpack(os.pread(self._descriptor, _OFFSET.size, table + _OFFSET.size * index))
-        if offset >= self._blocks_table:
-            raise serialization.UnpicklingError("one of its parts begins after its end")
         unpickler = _Unpickler(self._open(offset), self)
         try:
             return unpickler.load(), unpickler

@@ -112,7 +112,9 @@ print([job._trust for job in (slurm, slurm.task(1), submitit.SlurmJob("jobs", "1
     ]
 
 
-@pytest.mark.parametrize(("umask", "allowed"), [(0o077, 0o700), (0o027, 0o750), (0o022, 0o755), (0o002, 0o775)])
+@pytest.mark.parametrize(
+    ("umask", "allowed"), [(0o077, 0o700), (0o027, 0o750), (0o022, 0o755), (0o002, 0o775), (0, 0o775)]
+)
 def test_who_may_read_is_the_umasks_affair(someone: Someone, umask: int, allowed: int) -> None:
     """Results, logs, payloads, journals, whatever the backend writes: nobody else reads them unless the umask says so."""
     someone.run(

@@ -154,8 +154,13 @@ HEADER = st.fixed_dictionaries(
 @given(header=HEADER, lines=st.lists(STATE | JSON, max_size=4), noise=st.binary(max_size=20))
 @example(
     header=Header("c", "/d", processes.identify(1), processes.identify(1)).write(),
-    lines=[{"event": "state", "state": "RUNNING", "jobs": [[1, 10**15]]}, {"event": "state", "state": 3, "job": "7"}],
+    lines=[{"event": "state", "state": "RUNNING", "jobs": 7}, {"event": "state", "state": 3, "job": "7"}],
     noise=b"[" * 100_000,
+)
+@example(
+    header=Header("c", "/d", processes.identify(1), processes.identify(1)).write(),
+    lines=[{"event": "state", "state": "RUNNING", "job": "7", "time": moment} for moment in (1.0, "2", 1e300)],
+    noise=b"",
 )
 def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list[Any], noise: bytes) -> None:
     """What a controller would not write says nothing; a state that nobody knows is told as it is, and ends nothing."""
@@ -180,3 +185,8 @@ def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list
         assert all(isinstance(value, str) for value in found.info().values())
         exits = [code for code in found.exits if code is not None]
         assert all(map(records.exit_in_words, exits))
+
+
+def test_a_line_of_more_jobs_than_there_can_be_says_nothing() -> None:
+    for spans in ([[1, 10**15]], [[1, 10**10]], [[1, 3_000_000], [1, 3_000_000]], [[1, 2, 3]], [["1", "2"]]):
+        assert next(records.read_line({"event": "state", "state": "PENDING", "jobs": spans}), None) is None

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import submitit
@@ -55,6 +55,7 @@ def variables(directory: Path, name: str) -> dict[str, str]:
     events=hostile.names,
     use_srun=st.booleans(),
 )
+@example(folder="a", name="b", setup="c\n#SBATCH --hold\n#! d", argument="e", events="f", use_srun=True)
 def test_nothing_but_the_intended_value_arrives(
     programs: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -61,7 +61,7 @@ def read_as_it_is_or_refused(read: Any, path: Path) -> Any:
 @given(**DAMAGE)
 @example(place=0, put=b"", cut=40)
 @example(place=893, put=b"r", cut=0)  # remembers an object under a number of nine digits
-@example(place=3, put=b"", cut=2)  # a frame of exabytes
+@example(place=3, put=b"\0\0\0\0\xff\0\0\0", cut=8)  # a frame of a terabyte, and nothing else
 def test_any_damage_to_a_result(tmp_path: Path, place: int, put: bytes, cut: int) -> None:
     path = tmp_path / "1_0_result.pkl"
     footer = outcome.Footer(success=False, host="n1", pid=3, attempt=0, start=1.0, end=2.0)
@@ -138,6 +138,9 @@ SUBMITTED = st.fixed_dictionaries(
 @in_one_directory
 @given(st.lists(SUBMITTED | JSON, max_size=5), st.binary(max_size=20), st.integers(0, 10**6))
 @example([], b"[" * 100_000 + b'"submitted"', 0)
+@example([{"event": "submitted", "jobs": ["7"], "payload": "../../other.pkl"}], b"", 0)
+@example([{"event": "submitted", "jobs": [["7"], {}]}, {"event": "submitted", "jobs": 7}], b"", 0)
+@example([{"event": "submitted", "jobs": {"array": "7", "count": "many"}}], b"", 0)
 def test_any_journal(tmp_path: Path, lines: list[Any], noise: bytes, number: int) -> None:
     """A job is found in what this library writes; everything else is passed over."""
     import json
