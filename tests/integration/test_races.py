@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,15 +176,19 @@ def test_a_listing_that_shows_markers_a_minute_late(
 
     monkeypatch.setattr(os, "listdir", late)
     executor = Place(tmp_path, slurm).executor(tmp_path / "jobs")
-    try:
-        jobs = [executor.submit(calls.add, 1, 2), *executor.map_array(calls.add, [1, 2], [3, 4])]
-        failed, died = executor.submit(calls.fail, "bad luck"), executor.submit(calls.exit_at_once, 5)
-        fault.injected()
-        assert [job.result(170) for job in jobs] == [3, 4, 6]
-        fault.seen("its markers are listed a minute late (a network file system)", "its result, later")
-        assert isinstance(failed.exception(170), errors.FailedJobError)
-        error = died.exception(170)
-        assert type(error) is errors.UncompletedJobError
-        assert "state: FAILED" in str(error)
-    finally:
-        clear_away(slurm, tmp_path)
+    go = tmp_path / "go"
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            job = executor.submit(calls.touch_and_wait, str(tmp_path / "started"), str(go))
+            died = executor.submit(calls.exit_when_told, str(go), 5)
+            value, death = pool.submit(job.result, 170), pool.submit(died.exception, 170)
+            calls.wait_for((tmp_path / "started").exists)
+            fault.injected()
+            put(go, "go on")
+            assert value.result() == "go on"
+            fault.seen("its markers are listed a minute late (a network file system)", "its result, later")
+            error = death.result()
+            assert type(error) is errors.UncompletedJobError
+            assert "state: FAILED" in str(error)
+        finally:
+            clear_away(slurm, tmp_path)
