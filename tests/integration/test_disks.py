@@ -73,6 +73,7 @@ def test_a_disk_that_is_full_at_each_write(place: Place, fault: Fault, what: str
         while seen.count("result") < 2:
             assert room < 40, seen
             job: submitit.Job[str] | None = None
+            pickles = set((disk / "jobs").rglob("*.pkl"))
             with (disks.filled if what == "bytes" else disks.crowded)(disk, room):
                 try:
                     job = executor.submit(calls.note_line, str(notes), str(room))
@@ -84,6 +85,7 @@ def test_a_disk_that_is_full_at_each_write(place: Place, fault: Fault, what: str
                 assert isinstance(error, OSError)
                 assert error.errno == errno.ENOSPC
                 assert str(error.filename).startswith(f"{disk}/jobs"), error
+                assert set((disk / "jobs").rglob("*.pkl")) == pickles, "nothing of it is left"
             elif error is not None:
                 assert isinstance(error, errors.UncompletedJobError)
                 assert "no space" in str(error).lower() or "the disk is full" in str(error), error
@@ -119,7 +121,7 @@ def test_a_disk_that_is_full_at_each_write_of_a_submission(
         seen: list[bool] = []
         while seen.count(True) < 2:
             assert len(seen) < 40, seen
-            asked = len(sbatch.calls)
+            asked, files = len(sbatch.calls), set((disk / "jobs").rglob("*.*"))
             refusal: OSError | None = None
             try:
                 with (disks.filled if what == "bytes" else disks.crowded)(disk, len(seen)):
@@ -131,6 +133,7 @@ def test_a_disk_that_is_full_at_each_write_of_a_submission(
                 assert refusal.errno == errno.ENOSPC
                 assert str(refusal.filename).startswith(f"{disk}/jobs"), refusal
                 assert len(sbatch.calls) == asked
+                assert set((disk / "jobs").rglob("*.*")) == files, "nothing of it is left"
             check_whole(disk / "jobs")
         assert not seen[0]
     fault.seen(
