@@ -119,6 +119,7 @@ _MODULES = (
     "log",
     "records",
     "plugins",
+    "terminal",
 )
 
 if not TYPE_CHECKING:
