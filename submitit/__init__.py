@@ -127,6 +127,7 @@ _MODULES = (
     "log",
     "records",
     "plugins",
+    "terminal",
 )
 
 if not TYPE_CHECKING:

@@ -38,6 +38,9 @@ class Job(Generic[R]):
         the scheduler's id of the job
     tasks: sequence of int
         the ranks that this handle is about: all of the job's, or one
+    trust: bool
+        load what the job has pickled whoever wrote it, as for a job in a colleague's folder; whoever wrote it can run code
+        as you. By default files that others own, or can write, raise ``UntrustedPickleError``
 
     Two handles are never equal, whatever their job. A handle may be pickled and used in another process.
     """
@@ -53,6 +56,7 @@ class Job(Generic[R]):
     # Programs build handles without ``__init__``: what it would set has a value here.
     _job_id: str
     _tasks: tuple[int, ...] = (0,)
+    _trust = False
     _sub_jobs: Sequence[Job[R]] = ()
     _cancel_at_deletion = False
     _paths: JobPaths
@@ -68,12 +72,15 @@ class Job(Generic[R]):
     #: Whether the function can save its state and be run again; ``None`` where it is not known.
     _checkpointable: bool | None = None
 
-    def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,)) -> None:
+    def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,), *, trust: bool = False) -> None:
         self._job_id = job_id
         self._tasks = tuple(tasks)
         # what most of a hundred thousand handles have in common is the class's
         if len(tasks) > 1:
             self._sub_jobs = [type(self)(folder=folder, job_id=job_id, tasks=(task,)) for task in tasks]
+        if trust:
+            for job in (self, *self._sub_jobs):  # backends of others have an ``__init__`` that does not know of it
+                job._trust = True
         self._paths = JobPaths(folder, job_id=job_id, task_id=self.task_id or 0)
         self._start_time = time.time()
         self._last_status_check = self._start_time
@@ -135,10 +142,10 @@ class Job(Generic[R]):
 
         path = self.paths.submitted_pickle
         if path.exists():
-            return DelayedSubmission.load(path)
+            return DelayedSubmission.load(path, trust=self._trust)
         reference = self._payload_reference()
         assert reference is not None, f"Cannot find job submission pickle: {path}"
-        return payload.read_submission(*reference)
+        return payload.read_submission(*reference, trust=self._trust)
 
     # ---- the life of the job
 
@@ -285,7 +292,7 @@ class Job(Generic[R]):
         footer = outcome.read_footer(path)
         if footer is not None and footer.success:
             return None  # known without loading the value
-        result = outcome.read_result(path)
+        result = outcome.read_result(path, trust=self._trust)
         return (
             collector.failure_of(self, self._tasks[0], result.value, result.exception)
             if result.status == "error"
@@ -302,7 +309,7 @@ class Job(Generic[R]):
             self.wait()
         if not self._recorded():
             raise collector.error_of(self, self._tasks[0], self._ending or self._unseen_ending())
-        result = outcome.read_result(self.paths.result_pickle)
+        result = outcome.read_result(self.paths.result_pickle, trust=self._trust)
         return result.status, result.value
 
     def _unseen_ending(self) -> Ending:

@@ -57,10 +57,12 @@ class LocalJob(Job[R], Generic[R]):
         job_id: str,
         tasks: Sequence[int] = (0,),
         process: Popen[bytes] | None = None,
+        *,
+        trust: bool = False,
     ) -> None:
         self._process = process
         self._root = tagless_root(folder)
-        super().__init__(folder, job_id, tasks)
+        super().__init__(folder, job_id, tasks, trust=trust)
 
     def _register_in_watcher(self) -> None:
         """Nothing has to be remembered for a watcher."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from submitit.local import scheduler
 from submitit.local.usage import Usage
+from submitit.storage.atomic import lacks_room
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
@@ -92,11 +93,7 @@ class StartedJob:
 
     def lacks_room(self) -> bool:
         """Whether the disk that its results were to be written to is full."""
-        try:
-            room = os.statvfs(os.path.dirname(self.log))
-        except OSError:
-            return False
-        return room.f_bavail == 0 or (room.f_favail == 0 and room.f_files > 0)
+        return lacks_room(os.path.dirname(self.log))
 
     @property
     def leased(self) -> tuple[str, ...]:

@@ -86,16 +86,20 @@ class _Book:
         while end != begin:
             begin = end
             lines, end = read_journal(self.path, begin, AT_ONCE)
-            newest = {line.get("job"): line for line in lines}
+            newest = {job: line for line in lines if isinstance(job := line.get("job"), str)}
             for line in lines:
-                if "job" in line and newest[line["job"]] is not line:
+                job = line.get("job")
+                if isinstance(job, str) and newest[job] is not line:
                     continue  # of thousands of short jobs the end stands beside the start
                 event = line.get("event")
                 if self.header is None:
-                    if event != "controller":
-                        self.closed = True  # a client's journal: not about states
+                    try:
+                        self.header = Header.read(line) if event == "controller" else None
+                    except ValueError:
+                        self.header = None
+                    if self.header is None:
+                        self.closed = True  # a client's journal, not about states; or nobody's
                         return
-                    self.header = Header.read(line)
                     self.here = self.header.who.machine == processes.machine()
                 elif event == "closed":
                     self.closed = True

@@ -439,7 +439,8 @@ class Supervisor:
             list(job.pids),
             list(job.exits) if over or any(job.exits) else [],
             job.reason[:1000],
-            over and state != records.COMPLETED and not os.path.isdir(os.path.dirname(job.log)),
+            # The folder itself may be there again: another job's controller makes it anew, with its journal.
+            over and state != records.COMPLETED and not os.path.exists(job.log),
             list(job.recorded),
             gpus=list(job.gpus),
             peak_mb=round(job.usage.peak_mb, 1),

@@ -6,10 +6,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from submitit import errors
+from submitit import errors, terminal
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
+from submitit.storage import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -256,6 +257,8 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     source = job._source()
     node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
     lines += _evidence(task, node, ending)
+    if atomic.lacks_room(os.path.dirname(paths.locate("result_pickle"))):
+        lines.append("There is no space left on the disk of the job's folder")
     if stderr:
         lines += ["Error stream produced:", "-" * 40, stderr]
         if stdout:
@@ -283,6 +286,8 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
     elif node:
         lines.append(f"Task {task} ran on node {node}")
+    if ending.info.get("Reason") == "JobLaunchFailure" and ending.info.get("ExitCode") == "0:53":
+        lines.append("Slurm could not open the job's log: the disk is full, or the folder is gone or cannot be written")
     if ending.info.get("OutOfMemory"):
         lines.append(f"Out of memory: {ending.info['OutOfMemory']}")
     vanished = ending.info.get("Vanished")
@@ -291,7 +296,7 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(unknown if vanished == "yes" else vanished)
     known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]
     if known:
-        lines.append("The scheduler says: " + ", ".join(known))
+        lines.append("The scheduler says: " + terminal.harmless(", ".join(known)))
     return lines
 
 
@@ -310,7 +315,7 @@ def exit_name(code: int) -> str:
 
 
 def tail(path: str | os.PathLike[str]) -> str:
-    """The last lines of a log, ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
+    """The last lines of a log, fit for a terminal; ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -318,7 +323,8 @@ def tail(path: str | os.PathLike[str]) -> str:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-TAIL_LINES:])
+    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
+    return terminal.harmless("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]))
 
 
 def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:

@@ -14,6 +14,7 @@ processes are tracked by cgroups. It is POSIX sh: ranks may run in a container t
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 
 #: Read by the batch script and by the shell around each rank. Holds no single quote, because it stands between two.
 #: The user signal is ignored until Python has its handler: its default action would end the job.
+#: The name of a marker is known beforehand, and in a shared directory it may be somebody's link to a file of the job's user: so
+#: links are left alone, and nothing is cut. Positional parameters are a call's own: a handler may run in the middle of it.
 #: CONT has no trap and is not passed on. bash leaves its ``wait`` by a jump out of the first handler that runs, and of signals
 #: that arrive together that is the one of the highest number: it never learns of the others. CONT comes along with the others.
 _SHELL = """
 submitit_job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_}}${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}
+submitit_leave() {{
+  if [ -n "$1" ] && [ ! -L "$1/$2" ]; then {{ echo "${{SLURMD_NODENAME:-}}" >> "$1/$2"; }} 2> /dev/null || :; fi
+}}
 submitit_mark() {{
-  if [ -n "${{SUBMITIT_EVENTS:-}}" ]; then
-    {{ echo "${{SLURMD_NODENAME:-}}" > "$SUBMITIT_EVENTS/$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"; }} 2> /dev/null || :
-  fi
+  submitit_leave "${{SUBMITIT_EVENTS:-}}" "$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"
 }}
 submitit_signal() {{
   submitit_interrupted=1
@@ -86,8 +90,11 @@ def make(
     """The whole script.
 
     ``flags`` are the options of sbatch, ``command`` the shell words that run one rank and ``folder`` the absolute folder of
-    the jobs with its tags; ``setup`` and ``teardown`` are taken over line by line, as they are.
+    the jobs with its tags; ``setup`` and ``teardown`` are taken over line by line, as they are. Raises ValueError for a
+    ``user_signal`` that is none: it stands where nothing can be quoted.
     """
+    if not (user_signal.isascii() and user_signal.isalnum()):
+        raise ValueError(f"SUBMITIT_PREEMPT_SIGNAL has to be the name of a signal, such as USR1, not {user_signal!r}")
     batch = str(paths.layout_of(folder).batch)
     log = f"{batch}/{'%A_%a' if array else '%j'}.log"
     redirected = "\\" in log
@@ -129,7 +136,9 @@ def make(
 def with_exports(script: str, exports: Mapping[str, str]) -> str:
     """``script`` with variables exported right after its ``#SBATCH`` lines; the values are shell words already."""
     lines = script.split("\n")
-    last = max((number for number, line in enumerate(lines) if line.startswith(("#SBATCH", "#!"))), default=-1)
+    # Like sbatch, no further than the first command: what follows is the user's, and such a line of theirs may stand in a quotation.
+    head = itertools.takewhile(lambda line: not line or line.startswith("#"), lines)
+    last = max((number for number, line in enumerate(head) if line.startswith(("#SBATCH", "#!"))), default=-1)
     added = [f"export {name}={value}" for name, value in exports.items()]
     return "\n".join([*lines[: last + 1], "", *added, *lines[last + 1 :]])
 

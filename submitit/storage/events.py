@@ -116,7 +116,8 @@ class EventDirectory:
             False where it cannot be written. It is a hint, and no reason for a job to fail.
         """
         path = os.path.join(self._path, marker_name(job_id, task, attempt, kind))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        # The name is known beforehand: in a shared directory it may be somebody's link to a file of this user's.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             try:
                 descriptor = os.open(path, flags, atomic.FILE_MODE)
@@ -179,7 +180,7 @@ class EventDirectory:
         name = marker_name(marker.job_id, marker.task, marker.attempt, marker.kind)
         try:
             with open(os.path.join(self._path, name), encoding="utf-8", errors="replace") as file:
-                return file.read(1024).strip()
+                return file.readline(1024).strip()
         except OSError:
             return ""
 

@@ -81,7 +81,7 @@ class Journal:
         import json
 
         line = json.dumps(record, separators=(",", ":"), default=str).encode() + b"\n"
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         # Opened for each record: somebody may have cleaned the folder in between, and this is not a hot path.
         try:
             descriptor = os.open(self._path, flags, atomic.FILE_MODE)
@@ -169,6 +169,16 @@ def payload_index(submission: Submission, job_id: str) -> int:
     return jobs.get("first", 0) + int(index)
 
 
+def _named_in(record: dict[str, Any]) -> list[str]:
+    """The jobs, or the array, that a record tells of; none where it is not what this library writes."""
+    jobs, first, payload = record.get("jobs"), record.get("first", 0), record.get("payload", "")
+    if not isinstance(first, int) or not isinstance(payload, str) or "/" in payload:
+        return []
+    if isinstance(jobs, dict):
+        jobs = [jobs.get("array")] if type(jobs.get("count")) is type(jobs.get("first", 0)) is int else None
+    return jobs if isinstance(jobs, list) and all(isinstance(job, str) for job in jobs) else []
+
+
 def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[str, Any] | None, int]]:
     """Each whole line from an offset on: what it holds, and where the next begins.
 
@@ -188,7 +198,7 @@ def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[s
             offset += len(line)
             try:
                 record = json.loads(line) if word in line else None
-            except ValueError:
+            except (ValueError, RecursionError):  # the latter for a line that is brackets alone
                 record = None
             yield record if isinstance(record, dict) else None, offset
 
@@ -261,8 +271,7 @@ class _Index:
             return
         for record, end in _records(path, begin, b'"submitted"'):
             if record is not None and record.get("event") == "submitted":
-                jobs = record.get("jobs", ())
-                for key in (jobs["array"],) if isinstance(jobs, dict) else jobs:
+                for key in _named_in(record):
                     # Ids come round again after years; the client that came last means the living one.
                     if key not in self._places or self._places[key][0] <= client:
                         self._places[key] = (client, begin)

@@ -57,6 +57,21 @@ class Footer(NamedTuple):
     submitit: str | None = None
 
 
+#: What a field may hold: a footer that was damaged, or is another program's, says nothing by it.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "success": (bool,),
+    "host": (str,),
+    "pid": (int,),
+    "attempt": (int,),
+    "start": (int, float),
+    "end": (int, float),
+    "cpu_s": (int, float),
+    "max_rss_mb": (int, float),
+    "python": (str,),
+    "submitit": (str,),
+}
+
+
 class Result(NamedTuple):
     """What a result file holds."""
 
@@ -167,11 +182,11 @@ def _parse_footer(about: bytes) -> Footer | None:
 
     try:
         fields = json.loads(about)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict):
         return None
-    return Footer(**{key: fields.get(key) for key in Footer._fields})
+    return Footer(**{key: fields[key] for key, kinds in _KINDS.items() if type(fields.get(key)) in kinds})
 
 
 def dump_exception(exception: BaseException) -> bytes | None:
