@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage
     from submitit.client.auto import AutoExecutor
+    from submitit.client.dependencies import result_of
     from submitit.client.executor import Executor
     from submitit.client.job import Job
     from submitit.client.parameters import UNSET
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         FailedJobError,
         FailedSubmissionError,
         JobCancelledError,
+        JobDependencyError,
         JobNodeFailError,
         JobOutOfMemoryError,
         JobTimeoutError,
@@ -54,6 +56,7 @@ __all__ = [
     "JobEnvironment",
     "UNSET",
     "throttle",
+    "result_of",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -61,6 +64,7 @@ __all__ = [
     "JobTimeoutError",
     "JobOutOfMemoryError",
     "JobCancelledError",
+    "JobDependencyError",
     "JobNodeFailError",
     "JobVanishedError",
     "UntrustedPickleError",
@@ -90,6 +94,7 @@ _HOMES = {
     "JobEnvironment": "submitit.orchestrator.environment",
     "UNSET": "submitit.client.parameters",
     "throttle": "submitit.client.throttling",
+    "result_of": "submitit.client.dependencies",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",
@@ -97,6 +102,7 @@ _HOMES = {
     "JobTimeoutError": "submitit.errors",
     "JobOutOfMemoryError": "submitit.errors",
     "JobCancelledError": "submitit.errors",
+    "JobDependencyError": "submitit.errors",
     "JobNodeFailError": "submitit.errors",
     "JobVanishedError": "submitit.errors",
     "UntrustedPickleError": "submitit.errors",

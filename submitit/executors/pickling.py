@@ -14,6 +14,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import os
+import sys
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
     from submitit.client.job import Job, R
+    from submitit.orchestrator.dependencies import Waits
     from submitit.storage.submission import DelayedSubmission
 
     StrPath = str | os.PathLike[str]
@@ -109,6 +111,15 @@ class PicklingExecutor(Executor):
             if jobs:
                 self._record(jobs, delayed_submissions[: len(jobs)])
         return jobs
+
+    @staticmethod
+    def _taken_dependencies(submissions: Sequence[DelayedSubmission]) -> list[Waits] | None:
+        """What each of the calls waits for, which is no part of their payload; ``None`` if none waits."""
+        if "submitit.orchestrator.dependencies" not in sys.modules:
+            return None
+        from submitit.orchestrator import dependencies
+
+        return dependencies.taken(submissions)
 
     def _write_payload(self, path: StrPath, submissions: Sequence[DelayedSubmission], before: int = 0) -> int:
         """Pickle calls into the new file ``path``, each told the job's time limit first; return the file's size.
@@ -223,7 +234,6 @@ class PicklingExecutor(Executor):
     def _submitit_command_str(self) -> str:
         """The command that runs a job of this executor, for the shell."""
         import shlex
-        import sys
 
         python = getattr(self, "python", None) or shlex.quote(sys.executable)
         return f"{python} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"

@@ -14,6 +14,7 @@ if not TYPE_CHECKING:
         (
             "checkpoint",
             "collector",
+            "dependencies",
             "environment",
             "interruption",
             "runner",
