@@ -33,7 +33,9 @@ def result_of(job: Job[T]) -> T:
     of several tasks ``result_of(job.task(0))`` is the result of one.
     """
     if not isinstance(job, Job):
-        raise TypeError(f"result_of(job) takes a job that was submitted, and {job!r:.100} is of type {type(job).__name__}")
+        raise TypeError(
+            f"result_of(job) takes a job that was submitted, and {job!r:.100} is of type {type(job).__name__}"
+        )
     upstream = _upstream(job)
     if len(upstream.tasks) > 1:
         raise ValueError(

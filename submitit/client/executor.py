@@ -36,7 +36,7 @@ class Executor(abc.ABC):
     #: Whether its jobs can wait for one another: ``_internal_process_submissions`` heeds what ``dependencies.taken`` gives.
     _takes_dependencies = False
     #: The jobs that those submitted from now on wait for, by the parameter that named them.
-    _after: Mapping[str, tuple[Job[Any], ...]] = {}  # noqa: RUF012 - replaced, never changed
+    _after: Mapping[str, tuple[Job[Any], ...]] = {}
 
     def __init__(self, folder: str | os.PathLike[str], parameters: dict[str, Any] | None = None) -> None:
         self.folder = Path(folder).expanduser().absolute()

@@ -77,16 +77,22 @@ class PicklingExecutor(Executor):
         script = self._script_path(uid)
         with tempfile.TemporaryDirectory(prefix="submitit-") as scratch:
             call = DelayedSubmission(fn, *args, **kwargs)
+            self._attach_dependencies([call])
+            sender = self._dry_sender(call)
             payload.write_payload(os.path.join(scratch, "call.pkl"), [call], max_bytes=self._max_bytes())
             token = _UID.set(uid)
             try:
-                text = self._make_submission_file_text(self._submitit_command_str, uid)
+                text = sender._make_submission_file_text(self._submitit_command_str, uid)
             finally:
                 _UID.reset(token)
             elsewhere = Path(scratch, script.name)  # a backend may read the script to make the command
             elsewhere.write_text(text, encoding="utf-8")
             command = self._make_submission_command(elsewhere)
         return DryRun(text, [word.replace(str(elsewhere), str(script)) for word in command])
+
+    def _dry_sender(self, submission: DelayedSubmission) -> PicklingExecutor:
+        """The executor that would send this call."""
+        return self
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit each call as a job of its own.

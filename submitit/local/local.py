@@ -121,12 +121,16 @@ class LocalExecutor(PicklingExecutor):
     def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
         """What each task of the job would run: a command, or lines of shell with it. The call is pickled as a check."""
         from submitit.client.dry_run import DryRun
+        from submitit.storage.submission import DelayedSubmission
 
         super().dry_run(fn, *args, **kwargs)
         launch = self._launch(self._submitit_command_str)
         if launch.shell:
             return DryRun(launch.command[0], ["bash", "-c", launch.command[0]])
-        return DryRun("", launch.command)
+        call = DelayedSubmission(fn, *args, **kwargs)
+        self._attach_dependencies([call])
+        waits = self._taken_dependencies([call])
+        return DryRun("" if waits is None else f"# {waits[0]}", launch.command)
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Queue the calls, all or none: one payload for all, and a job for each."""

@@ -113,6 +113,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     elif sighting.completing is None:
         sighting.completing = time.monotonic()
     if attempt is None:
+        sighting.suspicious |= isinstance(source, MarkerSource) and source.doubtful(job.job_id)
         dead = _told_exits(job, info)
         if dead and state in _ALIVE:
             return _ended(job, sighting, info, dead)

@@ -73,6 +73,11 @@ class Waits(NamedTuple):
     #: Jobs that have to have succeeded for this one.
     own: tuple[Upstream, ...] = ()
 
+    def __str__(self) -> str:
+        kinds = {"success": (*self.ok, *self.own), "end": self.any}
+        texts = [f"the {kind} of job {', '.join(u.job_id for u in jobs)}" for kind, jobs in kinds.items() if jobs]
+        return f"after {' and '.join(texts)}"
+
 
 class ResultOf:
     """Stands for the result of a job among the arguments of another."""
@@ -224,10 +229,8 @@ def _value(upstream: Upstream, path: str) -> Any:
 def _await_file(path: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not os.path.exists(path) and time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(OSError):
             os.listdir(os.path.dirname(path))  # a network file system looks again
-        except OSError:
-            pass
         time.sleep(_LOOK_S)
 
 

@@ -94,6 +94,9 @@ class MarkerSource(Source):
         self.path = path
         self._directory = events.EventDirectory(path)
         self._markers: dict[str, list[Marker]] = {}
+        #: By a job: those that wait for its success. And those of them that wait for one that has failed: which one.
+        self._dependents: dict[str, list[str]] = {}
+        self._doubtful: dict[str, str] = {}
         self._refreshed = time.monotonic()
 
     def poll(self) -> Iterable[str]:
@@ -106,7 +109,30 @@ class MarkerSource(Source):
         for marker in self._directory.scan(refresh=stale):
             self._markers.setdefault(marker.job_id, []).append(marker)
             fresh[marker.job_id] = None
+            if marker.job_id in self._dependents:
+                self._doubt(marker, fresh)
         return fresh
+
+    def follow(self, job_id: str, upstream_id: str) -> None:
+        """A job waits for the success of another one of this source: if that one fails, there is news of both."""
+        self._dependents.setdefault(upstream_id, []).append(job_id)
+
+    def doubtful(self, job_id: str) -> bool:
+        """Whether a job that this one waits for, directly or not, has failed, so that the scheduler will end it or has done so."""
+        return job_id in self._doubtful
+
+    def _doubt(self, marker: Marker, fresh: dict[str, None]) -> None:
+        failed = marker.job_id
+        if marker.kind == "run":  # again
+            self._doubtful = {job_id: one for job_id, one in self._doubtful.items() if one != failed}
+        if marker.task != "batch" or not marker.code:
+            return
+        ahead = list(self._dependents[failed])
+        for job_id in ahead:  # which grows meanwhile
+            if job_id not in self._doubtful:
+                self._doubtful[job_id] = failed
+                fresh[job_id] = None
+                ahead += self._dependents.get(job_id, ())
 
     def has(self, job_id: str) -> bool:
         """Whether a job has left any marker."""

@@ -1,0 +1,122 @@
+"""Sending jobs that wait for others: what they wait for is looked up first, since Slurm forgets jobs that are over."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+from submitit.errors import FailedSubmissionError
+from submitit.executors.arrays import Part
+from submitit.orchestrator.state import JobState
+from submitit.slurm import dependencies
+from submitit.slurm import parameters as parameters_
+from submitit.storage import journal
+from submitit.storage.paths import layout_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from submitit.client.job import Job
+    from submitit.orchestrator.dependencies import Upstream, Waits
+    from submitit.slurm.slurm import SlurmExecutor
+
+#: slurmctld knows a job for so long after its end unless an administrator said otherwise (slurm.conf.5, MinJobAge): 300 s.
+REMEMBERED_S = 240.0
+
+
+class Waiting:
+    """What each call of a list waits for.
+
+    Raises ``FailedSubmissionError`` where a job that has to succeed has failed so long ago that Slurm may not know it any more,
+    and would start the new one.
+    """
+
+    def __init__(self, waits: Sequence[Waits], job_class: type[Job[Any]]) -> None:
+        self.waits = waits
+        self._runs = dependencies.runs(waits)
+        self._job_class = job_class
+        needed = dict.fromkeys([*waits[0].ok, *(upstream for each in waits for upstream in each.own)])
+        records = {upstream: _record(upstream) for upstream in [*needed, *waits[0].any]}
+        self._sizes = _array_sizes(records)
+        self._done = {upstream for upstream in needed if upstream.succeeded()}
+        self._done.update(upstream for upstream in waits[0].any if upstream.succeeded() is not None)
+        long_ago = time.time() - REMEMBERED_S
+        self._look_up(
+            {
+                upstream: upstream in needed
+                for upstream, record in records.items()
+                if upstream not in self._done and record.get("time", 0.0) < long_ago
+            }
+        )
+
+    def send(self, send: Callable[[Part, int], None], throttle: Callable[[], None]) -> None:
+        """Call ``send`` for the parts of the list, see `sending.in_parts`."""
+        from submitit.slurm import sending
+
+        for number, run in enumerate(self._runs):
+            if number:
+                throttle()
+            first, alone = run.first, run.size == 1
+
+            def send_part(part: Part, largest: int, first: int = first, alone: bool = alone) -> None:
+                send(Part(first + part.first, part.size), 0 if alone else largest)
+
+            sending.in_parts(run.size, send_part)
+
+    def sender(self, sender: SlurmExecutor, part: Part) -> SlurmExecutor:
+        """An executor like ``sender`` whose jobs wait for what those of this part of the list do."""
+        run = next(run for run in reversed(self._runs) if run.first <= part.first)
+        is_array = "map_count" in sender.parameters
+        index = run.base + part.first - run.first if is_array and run.arrays else 0
+        text = dependencies.text(
+            self.waits[part.first : part.stop], run if is_array else run._replace(arrays=()), self._sizes, self._done
+        )
+        made = copy.copy(sender)
+        made.parameters = parameters = dict(sender.parameters)
+        if text:
+            parameters["dependency"] = dependencies.merged(parameters.get("dependency"), text)
+            if parameters.get("kill_on_invalid_dep") is None:
+                parameters["kill_on_invalid_dep"] = True
+        if index:
+            assert made._part is not None
+            made._part = (made._part[0], part.first - index)
+            array = parameters_.array(part.size, parameters.get("array_parallelism", 256), index)
+            additional = parameters.get("additional_parameters") or {}
+            parameters["additional_parameters"] = {"array": array, **additional}
+        return made
+
+    def _look_up(self, upstreams: dict[Upstream, bool]) -> None:
+        """See which of these, submitted long ago, are over and may be forgotten; whether each has to succeed."""
+        jobs = {upstream: self._job_class(*upstream[1:]) for upstream in upstreams}
+        asked = False
+        for upstream, job in jobs.items():
+            over = job.done(force_check=not asked)  # one question is about all
+            asked = True
+            state = JobState.read(job.watcher.get_info(job.job_id, mode="cache").get("State", ""))
+            unknown = state is JobState.UNKNOWN and getattr(job.watcher, "told_by_scheduler", True)
+            if not (over or unknown):
+                continue
+            if upstreams[upstream] and state is not JobState.COMPLETED:
+                error = job.exception(timeout=0) if over else None
+                raise FailedSubmissionError(
+                    f"Job {upstream.job_id}, whose success this one is to wait for, has ended without: "
+                    f"{error or 'Slurm does not know it any more, and there is no result of it'}"
+                ) from error
+            self._done.add(upstream)
+
+
+def _record(upstream: Upstream) -> Mapping[str, Any]:
+    """The submission of a job, as the journals have it."""
+    return journal.find_submission(layout_of(upstream.folder), upstream.job_id) or {}
+
+
+def _array_sizes(records: Mapping[Upstream, Mapping[str, Any]]) -> dict[str, int]:
+    """How many elements those arrays have whose elements are among these jobs."""
+    sizes: dict[str, int] = {}
+    for upstream, record in records.items():
+        array, is_element, _ = upstream.job_id.partition("_")
+        if is_element and array not in sizes:
+            jobs: Any = record.get("jobs", ())
+            sizes[array] = jobs["count"] if isinstance(jobs, dict) else len(jobs)
+    return sizes
