@@ -125,12 +125,14 @@ class LocalExecutor(PicklingExecutor):
 
         super().dry_run(fn, *args, **kwargs)
         launch = self._launch(self._submitit_command_str)
-        if launch.shell:
-            return DryRun(launch.command[0], ["bash", "-c", launch.command[0]])
         call = DelayedSubmission(fn, *args, **kwargs)
         self._attach_dependencies([call])
         waits = self._taken_dependencies([call])
-        return DryRun("" if waits is None else f"# {waits[0]}", launch.command)
+        lines = [] if waits is None else [f"# {waits[0]}"]
+        if launch.shell:
+            text = "\n".join([*lines, launch.command[0]])
+            return DryRun(text, ["bash", "-c", text])
+        return DryRun("\n".join(lines), launch.command)
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Queue the calls, all or none: one payload for all, and a job for each."""

@@ -279,7 +279,7 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
 def _has_begun(job: Collectable, source: Any, ending: Ending) -> bool:
     """Whether the job ever ran, as far as is known."""
     if isinstance(source, MarkerSource):
-        return source.has(job.job_id)
+        return source.attempt(job.job_id) is not None
     return bool(ending.info.get("Start"))
 
 

@@ -116,6 +116,9 @@ class MarkerSource(Source):
     def follow(self, job_id: str, upstream_id: str) -> None:
         """A job waits for the success of another one of this source: if that one fails, there is news of both."""
         self._dependents.setdefault(upstream_id, []).append(job_id)
+        upstream = self.attempt(upstream_id)
+        if upstream_id in self._doubtful or (upstream is not None and upstream.exits.get("batch")):
+            self._doubtful[job_id] = self._doubtful.get(upstream_id, upstream_id)
 
     def doubtful(self, job_id: str) -> bool:
         """Whether a job that this one waits for, directly or not, has failed, so that the scheduler will end it or has done so."""
@@ -135,8 +138,8 @@ class MarkerSource(Source):
                 ahead += self._dependents.get(job_id, ())
 
     def has(self, job_id: str) -> bool:
-        """Whether a job has left any marker."""
-        return job_id in self._markers
+        """Whether there is anything to look at: a marker of the job's, or that it waits for one that has failed."""
+        return job_id in self._markers or job_id in self._doubtful
 
     def attempt(self, job_id: str) -> Attempt | None:
         """What is known of the latest attempt of a job; ``None`` before its first marker."""

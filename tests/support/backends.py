@@ -26,6 +26,8 @@ class Backend(NamedTuple):
     durable: bool = True
     #: whether a function can save its state and be run again
     requeues: bool = True
+    #: whether its jobs can wait for one another
+    dependent: bool = True
 
     def executor(self, folder: Path, **parameters: Any) -> submitit.AutoExecutor:
         """An executor with room for every test's jobs."""
@@ -44,6 +46,6 @@ LOCAL = Backend("local", {})
 #: Lines of shell before the command need a new interpreter: the task is not forked.
 LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh")
 SLURM = Backend("slurm", {})
-PLUGIN = Backend("queue", {}, multi_task=False, requeues=False)
+PLUGIN = Backend("queue", {}, multi_task=False, requeues=False, dependent=False)
 
 ALL = (DEBUG, LOCAL, LOCAL_FRESH, SLURM, PLUGIN)
