@@ -105,6 +105,9 @@ class Dependencies:
                 self._upstreams[key] = Upstream("local", folder, job_id, tuple(tasks))
                 if key not in self._places:
                     self._elsewhere[key] = time.monotonic()
+        if not missing:
+            del self._missing[who]
+            self._settled.append((who, ""))
 
     def ended(self, key: Key, record: Record) -> None:
         """A job of this controller is over."""
