@@ -68,21 +68,28 @@ def _elements(upstreams: Sequence[Upstream]) -> tuple[tuple[str, ...], int]:
     return tuple(sorted({array for array, _, _ in parts})), int(index)
 
 
-def text(waits: Sequence[Waits], run: Run, sizes: dict[str, int], done: Collection[Upstream]) -> str:
+def text(
+    waits: Sequence[Waits],
+    run: Run,
+    sizes: dict[str, int],
+    succeeded: Collection[Upstream],
+    ended: Collection[Upstream] = (),
+) -> str:
     """The value of ``--dependency`` for a run, or for a part of one; ``""`` where there is nothing to wait for.
 
     ``waits`` are those of its elements. ``sizes`` are the elements of arrays, where known: of an array that is waited for as a
-    whole it is enough to name it. ``done`` are jobs that have ended as they had to, of which Slurm may know nothing any more.
+    whole it is enough to name it. Of jobs that have ``succeeded``, or ``ended`` where that is enough, Slurm may know nothing any
+    more.
     """
     kinds: dict[str, list[str]] = {"afterok": [], "aftercorr": [], "afterany": []}
     ok = list(waits[0].ok)
     if run.arrays:
-        if any(upstream not in done for each in waits for upstream in each.own):
+        if any(upstream not in succeeded for each in waits for upstream in each.own):
             kinds["aftercorr"] += run.arrays
     else:
         ok += waits[0].own
-    kinds["afterok"] = _joined(ok, sizes, done)
-    kinds["afterany"] = _joined(waits[0].any, sizes, done)
+    kinds["afterok"] = _joined(ok, sizes, succeeded)
+    kinds["afterany"] = _joined(waits[0].any, sizes, ended)
     return ",".join(":".join([kind, *dict.fromkeys(ids)]) for kind, ids in kinds.items() if ids)
 
 

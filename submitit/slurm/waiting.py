@@ -15,7 +15,7 @@ from submitit.storage import journal
 from submitit.storage.paths import layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from submitit.client.job import Job
     from submitit.orchestrator.dependencies import Upstream, Waits
@@ -39,16 +39,16 @@ class Waiting:
         needed = dict.fromkeys([*waits[0].ok, *(upstream for each in waits for upstream in each.own)])
         records = {upstream: _record(upstream) for upstream in [*needed, *waits[0].any]}
         self._sizes = _array_sizes(records)
-        self._done = {upstream for upstream in needed if upstream.succeeded()}
-        self._done.update(upstream for upstream in waits[0].any if upstream.succeeded() is not None)
+        self._succeeded = {upstream for upstream in needed if upstream.succeeded()}
+        self._ended = {upstream for upstream in waits[0].any if upstream.succeeded() is not None}
         long_ago = time.time() - REMEMBERED_S
-        self._look_up(
-            {
-                upstream: upstream in needed
-                for upstream, record in records.items()
-                if upstream not in self._done and record.get("time", 0.0) < long_ago
-            }
-        )
+        old = {upstream for upstream, record in records.items() if record.get("time", 0.0) < long_ago}
+        unsettled = (old & needed.keys()) - self._succeeded | (old & {*waits[0].any}) - self._ended
+        for upstream, job in self._gone(unsettled).items():
+            if upstream in needed:
+                _check(upstream, job)
+                self._succeeded.add(upstream)
+            self._ended.add(upstream)
 
     def send(self, send: Callable[[Part, int], None], throttle: Callable[[], None]) -> None:
         """Call ``send`` for the parts of the list, see `sending.in_parts`."""
@@ -70,7 +70,11 @@ class Waiting:
         is_array = "map_count" in sender.parameters
         index = run.base + part.first - run.first if is_array and run.arrays else 0
         text = dependencies.text(
-            self.waits[part.first : part.stop], run if is_array else run._replace(arrays=()), self._sizes, self._done
+            self.waits[part.first : part.stop],
+            run if is_array else run._replace(arrays=()),
+            self._sizes,
+            self._succeeded,
+            self._ended,
         )
         made = copy.copy(sender)
         made.parameters = parameters = dict(sender.parameters)
@@ -86,24 +90,30 @@ class Waiting:
             parameters["additional_parameters"] = {"array": array, **additional}
         return made
 
-    def _look_up(self, upstreams: dict[Upstream, bool]) -> None:
-        """See which of these, submitted long ago, are over and may be forgotten; whether each has to succeed."""
-        jobs = {upstream: self._job_class(*upstream[1:]) for upstream in upstreams}
-        asked = False
-        for upstream, job in jobs.items():
-            over = job.done(force_check=not asked)  # one question is about all
-            asked = True
-            state = JobState.read(job.watcher.get_info(job.job_id, mode="cache").get("State", ""))
-            unknown = state is JobState.UNKNOWN and getattr(job.watcher, "told_by_scheduler", True)
-            if not (over or unknown):
-                continue
-            if upstreams[upstream] and state is not JobState.COMPLETED:
-                error = job.exception(timeout=0) if over else None
-                raise FailedSubmissionError(
-                    f"Job {upstream.job_id}, whose success this one is to wait for, has ended without: "
-                    f"{error or 'Slurm does not know it any more, and there is no result of it'}"
-                ) from error
-            self._done.add(upstream)
+    def _gone(self, upstreams: Collection[Upstream]) -> dict[Upstream, Job[Any]]:
+        """Those that are over, or unknown to Slurm; asks once about all."""
+        jobs = {upstream: self._job_class(upstream.folder, upstream.job_id, upstream.tasks) for upstream in upstreams}
+        if not jobs:
+            return {}
+        watcher = next(iter(jobs.values())).watcher
+        watcher.update()
+        answered = getattr(watcher, "told_by_scheduler", True)
+        return {u: job for u, job in jobs.items() if job.done() or (answered and _state(job) is JobState.UNKNOWN)}
+
+
+def _check(upstream: Upstream, job: Job[Any]) -> None:
+    """Raise ``FailedSubmissionError`` unless a job that is over, or unknown, is known to have succeeded."""
+    if _state(job) is JobState.COMPLETED and upstream.succeeded() is not False:
+        return  # somebody has removed its result
+    error = job.exception(timeout=0) if job.done() else None
+    reason = error or "Slurm does not know it any more, and there is no result of it"
+    raise FailedSubmissionError(
+        f"Job {upstream.job_id}, whose success this one is to wait for, has ended without: {reason}"
+    ) from error
+
+
+def _state(job: Job[Any]) -> JobState:
+    return JobState.read(job.watcher.get_info(job.job_id, mode="cache").get("State", ""))
 
 
 def _record(upstream: Upstream) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class Backend(NamedTuple):
     durable: bool = True
     #: whether a function can save its state and be run again
     requeues: bool = True
-    #: whether its jobs can wait for one another
+    #: whether its jobs wait for one another, in a way of its own
     dependent: bool = True
 
     def executor(self, folder: Path, **parameters: Any) -> submitit.AutoExecutor:
@@ -44,7 +44,7 @@ class Backend(NamedTuple):
 DEBUG = Backend("debug", {}, separate=False, multi_task=False, durable=False, requeues=False)
 LOCAL = Backend("local", {})
 #: Lines of shell before the command need a new interpreter: the task is not forked.
-LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh")
+LOCAL_FRESH = Backend("local", {}, {"local_setup": [":"]}, "local fresh", dependent=False)
 SLURM = Backend("slurm", {})
 PLUGIN = Backend("queue", {}, multi_task=False, requeues=False, dependent=False)
 

@@ -38,7 +38,7 @@ def given(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
     return args, kwargs
 
 
-def number_of_a_job(job: submitit.Job[int]) -> str:
+def kind_of_job(job: submitit.Job[Any]) -> str:
     assert isinstance(job, submitit.Job)
     return type(job).__name__
 
@@ -58,6 +58,10 @@ def flat(seen: Any) -> Any:
     assert type(kwargs["ordered"]) is OrderedDict
     assert args[2].left is args[2].right
     return args, {**kwargs, "call": (call.func, call.args)}
+
+
+def plus(one: Any, other: Any) -> Any:
+    return one + other
 
 
 def note(path: str, word: str) -> str:
