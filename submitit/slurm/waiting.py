@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 from submitit.errors import FailedSubmissionError
 from submitit.executors.arrays import Part
 from submitit.orchestrator.state import JobState
-from submitit.slurm import dependencies
+from submitit.slurm import dependencies, job_ids
 from submitit.slurm import parameters as parameters_
 from submitit.storage import journal
 from submitit.storage.paths import layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from submitit.client.job import Job
     from submitit.orchestrator.dependencies import Upstream, Waits
     from submitit.slurm.slurm import SlurmExecutor
 
-#: slurmctld knows a job for so long after its end unless an administrator said otherwise (slurm.conf.5, MinJobAge): 300 s.
-REMEMBERED_S = 240.0
+#: Jobs submitted so recently are known to slurmctld, whatever became of them. It forgets those that are over after MinJobAge, by
+#: default 300 s (slurm.conf.5).
+REMEMBERED_S = 30.0
+#: How old an answer may be that says of jobs that they are not over.
+FRESH_S = 30.0
 
 
 class Waiting:
@@ -37,13 +40,14 @@ class Waiting:
         self._runs = dependencies.runs(waits)
         self._job_class = job_class
         needed = dict.fromkeys([*waits[0].ok, *(upstream for each in waits for upstream in each.own)])
-        records = {upstream: _record(upstream) for upstream in [*needed, *waits[0].any]}
-        self._sizes = _array_sizes(records)
-        self._succeeded = {upstream for upstream in needed if upstream.succeeded()}
-        self._ended = {upstream for upstream in waits[0].any if upstream.succeeded() is not None}
+        ended = dict.fromkeys(waits[0].any)
+        records = _records([*needed, *ended])
+        self._sizes = {main: _size(record) for (_, main), record in records.items()}
         long_ago = time.time() - REMEMBERED_S
-        old = {upstream for upstream, record in records.items() if record.get("time", 0.0) < long_ago}
-        unsettled = (old & needed.keys()) - self._succeeded | (old & {*waits[0].any}) - self._ended
+        old = {u for u in {**needed, **ended} if records[_main(u)].get("time", 0.0) < long_ago}
+        self._succeeded = {upstream for upstream in needed if upstream in old and upstream.succeeded()}
+        self._ended = {upstream for upstream in ended if upstream in old and upstream.succeeded() is not None}
+        unsettled = (old & needed.keys()) - self._succeeded | (old & ended.keys()) - self._ended
         for upstream, job in self._gone(unsettled).items():
             if upstream in needed:
                 _check(upstream, job)
@@ -96,7 +100,8 @@ class Waiting:
         if not jobs:
             return {}
         watcher = next(iter(jobs.values())).watcher
-        watcher.update()
+        if watcher._is_older_than(FRESH_S) or any(_state(job) is JobState.UNKNOWN for job in jobs.values()):
+            watcher.update()
         answered = getattr(watcher, "told_by_scheduler", True)
         return {u: job for u, job in jobs.items() if job.done() or (answered and _state(job) is JobState.UNKNOWN)}
 
@@ -116,17 +121,21 @@ def _state(job: Job[Any]) -> JobState:
     return JobState.read(job.watcher.get_info(job.job_id, mode="cache").get("State", ""))
 
 
-def _record(upstream: Upstream) -> Mapping[str, Any]:
-    """The submission of a job, as the journals have it."""
-    return journal.find_submission(layout_of(upstream.folder), upstream.job_id) or {}
+def _main(upstream: Upstream) -> tuple[str, str]:
+    return upstream.folder, job_ids.main_id(upstream.job_id)
 
 
-def _array_sizes(records: Mapping[Upstream, Mapping[str, Any]]) -> dict[str, int]:
-    """How many elements those arrays have whose elements are among these jobs."""
-    sizes: dict[str, int] = {}
-    for upstream, record in records.items():
-        array, is_element, _ = upstream.job_id.partition("_")
-        if is_element and array not in sizes:
-            jobs: Any = record.get("jobs", ())
-            sizes[array] = jobs["count"] if isinstance(jobs, dict) else len(jobs)
-    return sizes
+def _records(upstreams: Iterable[Upstream]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """What the journals have of each job, and of each array once; empty where that is nothing."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for upstream in upstreams:
+        key = _main(upstream)
+        if key not in found:
+            found[key] = journal.find_submission(layout_of(upstream.folder), upstream.job_id) or {}
+    return found
+
+
+def _size(record: Mapping[str, Any]) -> int:
+    """How many elements an array has."""
+    jobs: Any = record.get("jobs", ())
+    return int(jobs["count"]) if isinstance(jobs, dict) else len(jobs)
