@@ -128,7 +128,8 @@ def resolved(submission: DelayedSubmission, value_of: Callable[[ResultOf], Any] 
 
     What ``value_of`` gives, or what lies on disk: then ``JobDependencyError`` is raised for a job that has no result there.
     """
-    made = copy.copy(submission)
+    made = object.__new__(type(submission))
+    made.__dict__.update(submission.__dict__)
     call = (submission.function, submission.args, submission.kwargs)
     made.function, made.args, made.kwargs = _Replacing(value_of or _Results())(call)
     made.__dict__.pop("_unresolved", None)
@@ -160,8 +161,9 @@ class _Replacing:
     def _replaced(self, value: Any) -> Any:
         made: Any
         if isinstance(value, (list, tuple)):
-            items = [self(item) for item in value]
-            if all(one is other for one, other in zip(items, value, strict=True)):
+            before = list(value)
+            items = [self(item) for item in before]
+            if all(one is other for one, other in zip(items, before, strict=True)):
                 return value
             if isinstance(value, tuple):
                 return type(value)._make(items) if hasattr(value, "_make") else tuple.__new__(type(value), items)
