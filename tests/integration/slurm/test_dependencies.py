@@ -132,14 +132,19 @@ def test_a_job_that_slurm_has_forgotten(client: Client, monkeypatch: pytest.Monk
     waits.cancel()
 
 
+@pytest.mark.usefixtures("unasked")
 def test_a_job_that_is_cancelled(client: Client, fault: Fault) -> None:
+    """What waits for it is asked about at once, and so is what waits for that, submitted before and after."""
     first = client.submit(calls.wait_for_file, str(client.directory / "never"))
     after = client.submit(dependents.plus, result_of(first), 1)
+    last = client.submit(dependents.plus, result_of(after), 1)
     until(lambda: first.state == "RUNNING", "a start")
     fault.injected()
     first.cancel()
-    error = after.exception()
-    assert type(dependents.first_failure(error)) is errors.JobCancelledError
+    assert type(dependents.first_failure(after.exception())) is errors.JobCancelledError
+    later = client.submit(dependents.plus, result_of(first), 1)
+    for job in (last, later):
+        assert type(dependents.first_failure(job.exception())) is errors.JobCancelledError
     fault.seen("what a job depends on is cancelled", "`JobDependencyError`: which job, and its error")
 
 

@@ -117,3 +117,9 @@ def test_messages_survive(message: dict[str, str]) -> None:
     assert protocol.decode(line) == message
     for cut in range(1, len(line) - 2):
         assert protocol.decode(line[:cut]) is None, "a torn line is never taken for a message"
+
+
+def test_what_happens_at_once_comes_after_the_wait() -> None:
+    """The newest record counts, by its time: the one that several jobs share is never ahead of what was next."""
+    now = 1795295151.1529
+    assert records.waiting(["1", "2"], 1, now)["time"] <= now
