@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
 SWEEP_S = 30.0
+#: How long a scheduler may need to end what waits for a job that has failed, and that job to come to its end (KillWait).
+DOUBT_S = 90.0
 
 
 class Source:
@@ -94,9 +96,10 @@ class MarkerSource(Source):
         self.path = path
         self._directory = events.EventDirectory(path)
         self._markers: dict[str, list[Marker]] = {}
-        #: By a job: those that wait for its success. And those of them that wait for one that has failed: which one.
+        #: By a job: those that wait for its success. And those of them that wait for one that seems to have failed: until when
+        #: the scheduler is asked about them for that.
         self._dependents: dict[str, list[str]] = {}
-        self._doubtful: dict[str, str] = {}
+        self._doubtful: dict[str, float] = {}
         self._refreshed = time.monotonic()
 
     def poll(self) -> Iterable[str]:
@@ -109,33 +112,41 @@ class MarkerSource(Source):
         for marker in self._directory.scan(refresh=stale):
             self._markers.setdefault(marker.job_id, []).append(marker)
             fresh[marker.job_id] = None
-            if marker.job_id in self._dependents:
-                self._doubt(marker, fresh)
+            ending = marker.kind == "term" or bool(marker.code)
+            if ending and marker.task == "batch" and marker.job_id in self._dependents:
+                fresh.update(dict.fromkeys(self._doubt(marker.job_id)))
         return fresh
 
     def follow(self, job_id: str, upstream_id: str) -> None:
-        """A job waits for the success of another one of this source: if that one fails, there is news of both."""
+        """A job waits for the success of another one of this source: if that one seems to fail, there is news of both."""
         self._dependents.setdefault(upstream_id, []).append(job_id)
         upstream = self.attempt(upstream_id)
-        if upstream_id in self._doubtful or (upstream is not None and upstream.exits.get("batch")):
-            self._doubtful[job_id] = self._doubtful.get(upstream_id, upstream_id)
+        failed = upstream is not None and (upstream.terminated or upstream.exits.get("batch"))
+        if failed or upstream_id in self._doubtful:
+            self._doubtful[job_id] = time.monotonic() + DOUBT_S
 
     def doubtful(self, job_id: str) -> bool:
-        """Whether a job that this one waits for, directly or not, has failed, so that the scheduler will end it or has done so."""
-        return job_id in self._doubtful
+        """Whether a job that this one waits for, directly or not, has just failed, for all that is known.
 
-    def _doubt(self, marker: Marker, fresh: dict[str, None]) -> None:
-        failed = marker.job_id
-        if marker.kind == "run":  # again
-            self._doubtful = {job_id: one for job_id, one in self._doubtful.items() if one != failed}
-        if marker.task != "batch" or not marker.code:
-            return
-        ahead = list(self._dependents[failed])
-        for job_id in ahead:  # which grows meanwhile
-            if job_id not in self._doubtful:
-                self._doubtful[job_id] = failed
-                fresh[job_id] = None
-                ahead += self._dependents.get(job_id, ())
+        The scheduler will soon end this one then, or it runs the other again.
+        """
+        return time.monotonic() < self._doubtful.get(job_id, -math.inf)
+
+    def cancelled(self, job_id: str) -> None:
+        """This process has ended a job, which may have left no marker by then."""
+        self.news.extend(self._doubt(job_id))
+
+    def _doubt(self, failed: str) -> list[str]:
+        """The jobs that wait for one that has failed, directly or not; the scheduler is asked about them."""
+        until = time.monotonic() + DOUBT_S
+        ahead = dict.fromkeys(self._dependents.get(failed, ()))
+        queue = list(ahead)
+        for job_id in queue:  # which grows meanwhile
+            self._doubtful[job_id] = until
+            new = [other for other in self._dependents.get(job_id, ()) if other not in ahead]
+            ahead.update(dict.fromkeys(new))
+            queue += new
+        return queue
 
     def has(self, job_id: str) -> bool:
         """Whether there is anything to look at: a marker of the job's, or that it waits for one that has failed."""

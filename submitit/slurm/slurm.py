@@ -99,6 +99,11 @@ class SlurmJob(Job[R]):
                 self._payload = (f"{layout.payloads}/{found['payload']}", journal.payload_index(found, self.job_id))
         return self._payload
 
+    def cancel(self, check: bool = True) -> None:
+        super().cancel(check)
+        if isinstance(source := self._source(), MarkerSource):
+            source.cancelled(self.job_id)
+
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
 

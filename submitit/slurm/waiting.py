@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from submitit import commands
 from submitit.errors import FailedSubmissionError
 from submitit.executors.arrays import Part
 from submitit.orchestrator.state import JobState
-from submitit.slurm import dependencies, job_ids
+from submitit.slurm import dependencies, job_ids, queries
 from submitit.slurm import parameters as parameters_
 from submitit.storage import journal
 from submitit.storage.paths import layout_of
@@ -31,8 +33,8 @@ FRESH_S = 30.0
 class Waiting:
     """What each call of a list waits for.
 
-    Raises ``FailedSubmissionError`` where a job that has to succeed has failed so long ago that Slurm may not know it any more,
-    and would start the new one.
+    Raises ``FailedSubmissionError`` where a job that has to succeed has failed so long ago that slurmctld does not know it any
+    more, and would start the new one.
     """
 
     def __init__(self, waits: Sequence[Waits], job_class: type[Job[Any]]) -> None:
@@ -95,22 +97,38 @@ class Waiting:
         return made
 
     def _gone(self, upstreams: Collection[Upstream]) -> dict[Upstream, Job[Any]]:
-        """Those that are over, or unknown to Slurm; asks once about all."""
+        """Those that slurmctld knows nothing of; asks it once about all, unless it has just been asked."""
         jobs = {upstream: self._job_class(upstream.folder, upstream.job_id, upstream.tasks) for upstream in upstreams}
-        if not jobs:
-            return {}
-        watcher = next(iter(jobs.values())).watcher
-        if watcher._is_older_than(FRESH_S) or any(_state(job) is JobState.UNKNOWN for job in jobs.values()):
-            watcher.update()
-        answered = getattr(watcher, "told_by_scheduler", True)
-        return {u: job for u, job in jobs.items() if job.done() or (answered and _state(job) is JobState.UNKNOWN)}
+        doubtful = {u: job for u, job in jobs.items() if job.watcher._is_older_than(FRESH_S) or not _lives(job)}
+        known = _known_to_slurm(doubtful) if doubtful else doubtful.keys()
+        return {upstream: job for upstream, job in doubtful.items() if upstream not in known}
+
+
+def _known_to_slurm(upstreams: Collection[Upstream]) -> Collection[Upstream]:
+    """Those that slurmctld remembers; all of them where it does not answer."""
+    ids = sorted({job_ids.leader_id(job_ids.main_id(upstream.job_id)) for upstream in upstreams})
+    command = queries.squeue_command(user=str(os.getuid()), job_ids=ids)
+    try:
+        records = queries.parse_squeue(commands.query(command, queries.environment(os.environ)))
+    except Exception as error:  # noqa: BLE001 - absent, away, or it knows none of them
+        words = getattr(error, "stderr", None) or error
+        text = words.decode("utf-8", errors="replace") if isinstance(words, bytes) else str(words)
+        return () if queries.is_unknown_job(text) else upstreams
+    table = queries.JobTable(records)
+    return [upstream for upstream in upstreams if table.get(upstream.job_id) is not None]
+
+
+def _lives(job: Job[Any]) -> bool:
+    state = _state(job)
+    return state is not JobState.UNKNOWN and not state.final
 
 
 def _check(upstream: Upstream, job: Job[Any]) -> None:
-    """Raise ``FailedSubmissionError`` unless a job that is over, or unknown, is known to have succeeded."""
+    """Raise ``FailedSubmissionError`` unless a job that slurmctld has forgotten is known to have succeeded."""
+    over = job.done(force_check=True)
     if _state(job) is JobState.COMPLETED and upstream.succeeded() is not False:
         return  # somebody has removed its result
-    error = job.exception(timeout=0) if job.done() else None
+    error = job.exception(timeout=0) if over else None
     reason = error or "Slurm does not know it any more, and there is no result of it"
     raise FailedSubmissionError(
         f"Job {upstream.job_id}, whose success this one is to wait for, has ended without: {reason}"

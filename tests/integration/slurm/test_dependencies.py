@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+import submitit
 from submitit import errors, result_of
 from submitit.slurm import sending, waiting
 from support import calls, dependents
 from support.local_processes import import_path, put
 from support.reliability import Fault
+from support.shims import Shims
 from support.slurm_jobs import Client, start_again, until
 
 pytestmark = pytest.mark.slurm
@@ -109,15 +111,20 @@ def test_a_requeued_job_is_waited_for(client: Client, fault: Fault) -> None:
 
 
 @pytest.mark.usefixtures("asked_often")
-def test_a_job_that_slurm_has_forgotten(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_slurm_has_forgotten(client: Client, shims: Shims, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm would start what waits for it; so its results are looked at, and where there are none Slurm is asked."""
     good, bad = client.submit(calls.add, 1, 2), client.submit(calls.fail, "long ago")
+    waits = client.submit(calls.wait_for_file, str(client.directory / "go"))
     assert good.result() == 3
     assert bad.exception() is not None
     monkeypatch.setattr(waiting, "REMEMBERED_S", -1.0)
+    monkeypatch.setattr(waiting, "FRESH_S", -1.0)
     after = client.executor(after=[good], after_any=[bad])
     assert "dependency" not in after.dry_run(calls.add, 1, 2).script
-    after.update_parameters(after=bad)
+    after.update_parameters(after=[good, bad, waits], after_any=[])
+    text = after.dry_run(calls.add, 1, 2).script
+    assert f"--dependency=afterok:{bad.job_id}:{waits.job_id}\n" in text, "Slurm knows them and decides"
+    shims.put("squeue", 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1')
     with pytest.raises(errors.FailedSubmissionError, match=f"(?s)Job {bad.job_id}, whose success.*long ago"):
         after.submit(calls.add, 1, 2)
     unknown = client.find("4000000")
@@ -126,26 +133,34 @@ def test_a_job_that_slurm_has_forgotten(client: Client, monkeypatch: pytest.Monk
         after.submit(calls.add, 1, 2)
     after.update_parameters(after=[], after_any=unknown)
     assert "dependency" not in after.dry_run(calls.add, 1, 2).script
-    waits = client.submit(calls.wait_for_file, str(client.directory / "never"))
+    shims.put("squeue", "exit 1")
     after.update_parameters(after=waits, after_any=[])
-    assert f"--dependency=afterok:{waits.job_id}\n" in after.dry_run(calls.add, 1, 2).script
-    waits.cancel()
+    assert f"--dependency=afterok:{waits.job_id}\n" in after.dry_run(calls.add, 1, 2).script, "Slurm did not answer"
+    put(client.directory / "go", "now")
+    assert waits.result() == "now"
 
 
 @pytest.mark.usefixtures("unasked")
-def test_a_job_that_is_cancelled(client: Client, fault: Fault) -> None:
-    """What waits for it is asked about at once, and so is what waits for that, submitted before and after."""
-    first = client.submit(calls.wait_for_file, str(client.directory / "never"))
-    after = client.submit(dependents.plus, result_of(first), 1)
-    last = client.submit(dependents.plus, result_of(after), 1)
-    until(lambda: first.state == "RUNNING", "a start")
+def test_who_waits_for_a_failure_is_told_at_once(client: Client, fault: Fault) -> None:
+    """Nothing but the failure makes this process ask Slurm: also about jobs further on, submitted before and after."""
+    first = client.submit(calls.wait_for_file, str(client.directory / "go"))
+    held = client.submit(calls.add, 1, 2, slurm_additional_parameters={"hold": True})
+    kinds: dict[type[BaseException], submitit.Job[Any]] = {TypeError: first, errors.JobCancelledError: held}
+    chains = {
+        kind: [
+            after := client.submit(dependents.plus, result_of(job), 1),
+            client.submit(dependents.plus, result_of(after), 1),
+        ]
+        for kind, job in kinds.items()
+    }
     fault.injected()
-    first.cancel()
-    assert type(dependents.first_failure(after.exception())) is errors.JobCancelledError
-    later = client.submit(dependents.plus, result_of(first), 1)
-    for job in (last, later):
-        assert type(dependents.first_failure(job.exception())) is errors.JobCancelledError
-    fault.seen("what a job depends on is cancelled", "`JobDependencyError`: which job, and its error")
+    held.cancel()
+    put(client.directory / "go", "no number")
+    for kind, chain in chains.items():
+        assert type(dependents.first_failure(chain[-1].exception())) is kind
+    fault.seen("what a job depends on fails or is cancelled", "`JobDependencyError`: which job, and its error")
+    later = client.submit(dependents.plus, result_of(chains[TypeError][0]), 1)
+    assert type(dependents.first_failure(later.exception())) is TypeError
 
 
 @pytest.mark.long
