@@ -49,7 +49,8 @@ class Waiting:
         old = {u for u in {**needed, **ended} if records[_main(u)].get("time", 0.0) < long_ago}
         self._succeeded = {upstream for upstream in needed if upstream in old and upstream.succeeded()}
         self._ended = {upstream for upstream in ended if upstream in old and upstream.succeeded() is not None}
-        unsettled = (old & needed.keys()) - self._succeeded | (old & ended.keys()) - self._ended
+        unsettled = [u for u in needed if u in old and u not in self._succeeded]
+        unsettled += [u for u in ended if u in old and u not in self._ended and u not in needed]
         for upstream, job in self._gone(unsettled).items():
             if upstream in needed:
                 _check(upstream, job)
