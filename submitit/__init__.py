@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage
     from submitit.client.auto import AutoExecutor
     from submitit.client.cancelling import cancel
+    from submitit.client.dependencies import result_of
     from submitit.client.executor import Executor
     from submitit.client.job import Job
     from submitit.client.parameters import UNSET
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         FailedJobError,
         FailedSubmissionError,
         JobCancelledError,
+        JobDependencyError,
         JobNodeFailError,
         JobOutOfMemoryError,
         JobTimeoutError,
@@ -59,6 +61,7 @@ __all__ = [
     "cancel",
     "throttle",
     "wait",
+    "result_of",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -66,6 +69,7 @@ __all__ = [
     "JobTimeoutError",
     "JobOutOfMemoryError",
     "JobCancelledError",
+    "JobDependencyError",
     "JobNodeFailError",
     "JobVanishedError",
     "UntrustedPickleError",
@@ -98,6 +102,7 @@ _HOMES = {
     "cancel": "submitit.client.cancelling",
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
+    "result_of": "submitit.client.dependencies",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",
@@ -105,6 +110,7 @@ _HOMES = {
     "JobTimeoutError": "submitit.errors",
     "JobOutOfMemoryError": "submitit.errors",
     "JobCancelledError": "submitit.errors",
+    "JobDependencyError": "submitit.errors",
     "JobNodeFailError": "submitit.errors",
     "JobVanishedError": "submitit.errors",
     "UntrustedPickleError": "submitit.errors",

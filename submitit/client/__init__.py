@@ -13,6 +13,7 @@ if not TYPE_CHECKING:
             "awaitable",
             "batch",
             "cancelling",
+            "dependencies",
             "dry_run",
             "executor",
             "futures",

@@ -26,8 +26,8 @@ _CTOR_DEPRECATED_ARGS = {"max_num_timeout": "slurm_max_num_timeout", "conda_file
 class AutoExecutor(Executor):
     """Submits to Slurm where there is one, else to the local machine; or to the backend that ``cluster`` names.
 
-    Generic parameters (``name timeout_min mem_gb nodes cpus_per_task gpus_per_node tasks_per_node stderr_to_stdout``) are for
-    every backend. Everything else is prefixed by the backend that it is for, and ignored by the others: constructor arguments
+    Generic parameters (``name timeout_min mem_gb nodes cpus_per_task gpus_per_node tasks_per_node stderr_to_stdout``, and ``after
+    after_any after_each`` for the jobs to wait for) are for every backend. Everything else is prefixed by the backend that it is for, and ignored by the others: constructor arguments
     (``slurm_max_num_timeout=…``) as well as parameters (``update_parameters(slurm_partition=…)``). ``_executor`` is the
     backend's own executor.
 
@@ -129,7 +129,7 @@ class AutoExecutor(Executor):
 
     def _unknown_name(self, name: str) -> str:
         backends = plugins.executor_names()
-        known = list(self._typed_parameters())
+        known = [*self._typed_parameters(), "after", "after_any", "after_each"]
         for backend in backends:
             known += [f"{backend}_{argument}" for argument in plugins.executor_class(backend)._parameter_names()]
         prefix = name.partition("_")[0]

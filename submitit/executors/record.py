@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from submitit.client.executor import Executor
     from submitit.client.job import Job
+    from submitit.orchestrator.dependencies import Waits
     from submitit.storage.paths import Layout
     from submitit.storage.submission import DelayedSubmission
 
@@ -27,6 +28,7 @@ def append(
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
     first: int = 0,
+    waits: Sequence[Waits] | None = None,
 ) -> None:
     """Note in this client's journal that ``jobs`` were submitted; the payload has their ``submissions`` from ``first`` on.
 
@@ -34,7 +36,7 @@ def append(
     """
     try:
         book = journal.Journal(layout.journals / f"{names.client_name()}.jsonl")
-        for record in records(executor, jobs, submissions, payload, first):
+        for record in records(executor, jobs, submissions, payload, first, waits):
             book.append(record)
     except OSError as error:
         from submitit import log
@@ -48,8 +50,9 @@ def records(
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
     first: int = 0,
+    waits: Sequence[Waits] | None = None,
 ) -> list[dict[str, Any]]:
-    """One record for each plain job and each array among ``jobs``."""
+    """One record for each plain job and each array among ``jobs``, with what they wait for."""
     directory = working_directory()
     common = {
         "event": "submitted",
@@ -73,6 +76,7 @@ def records(
             "function": function_name(submissions[group.place].function),
             "tasks": jobs[group.place].num_tasks,
             **_jobs(group, first, payload is not None),
+            **({} if waits is None else _after(group, waits, str(executor.folder))),
         }
         for group in _grouped([job.job_id for job in jobs])
     ]
@@ -84,6 +88,13 @@ def _jobs(group: _Group, first: int, in_payload: bool) -> dict[str, Any]:
     if isinstance(group.jobs, dict):
         return {"jobs": {**group.jobs, "first": place}}
     return {"jobs": group.jobs, **({"first": place} if in_payload and place else {})}
+
+
+def _after(group: _Group, waits: Sequence[Waits], folder: str) -> dict[str, Any]:
+    from submitit.orchestrator import dependencies
+
+    count = group.jobs["count"] if isinstance(group.jobs, dict) else len(group.jobs)
+    return dependencies.noted(waits[group.place : group.place + count], folder)
 
 
 class _Group(NamedTuple):

@@ -17,6 +17,7 @@ if not TYPE_CHECKING:
             "connection",
             "controller",
             "debug",
+            "dependencies",
             "environment",
             "forked",
             "ids",

@@ -24,18 +24,29 @@ if TYPE_CHECKING:
 class Batch:
     """Jobs that were submitted together and still wait."""
 
-    __slots__ = ("_order", "group", "key", "launch", "request", "root", "waiting")
+    __slots__ = ("_order", "group", "held", "key", "launch", "request", "root", "waiting")
 
     def __init__(self, key: int, root: Root, launch: Launch, group: int) -> None:
         self.key, self.root, self.launch, self.group = key, root, launch, group
         self.request = scheduler.Request.of(launch)
         #: Payload reference and number of the coming attempt of each job.
         self.waiting: dict[str, tuple[str | None, int]] = {}
+        #: Those of them that wait for other jobs first.
+        self.held: set[str] = set()
         # A dict does not give up its first key cheaply.
         self._order: deque[str] = deque()
 
     def add(self, job_id: str, reference: str | None, attempt: int) -> None:
         self.waiting[job_id] = (reference, attempt)
+        self._order.append(job_id)
+
+    def hold(self, job_id: str, reference: str | None, attempt: int) -> None:
+        """Add a job that does not start before it is released."""
+        self.waiting[job_id] = (reference, attempt)
+        self.held.add(job_id)
+
+    def release(self, job_id: str) -> None:
+        self.held.discard(job_id)
         self._order.append(job_id)
 
     def first(self, count: int) -> Iterator[str]:

@@ -153,7 +153,8 @@ def waiting(job_ids: Iterable[str], tasks: int, when: float) -> dict[str, Any]:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    line = {"event": "state", "jobs": spans, "state": PENDING, "time": round(when, 3)}
+    # Rounded down: nothing that happens to them next may seem to have come before.
+    line = {"event": "state", "jobs": spans, "state": PENDING, "time": int(when * 1000) / 1000}
     return line if tasks == 1 else {**line, "tasks": tasks}
 
 

@@ -23,6 +23,7 @@ from submitit.storage.paths import Layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from submitit.local.dependencies import After, Dependencies, Key
     from submitit.local.nurseries import Nurseries
     from submitit.local.protocol import Launch
 
@@ -60,6 +61,8 @@ class Supervisor:
         self._by_pid: dict[int, StartedJob] = {}
         #: Where each job that is not over is, by root and id.
         self._places: dict[tuple[str, str], Batch | StartedJob] = {}
+        #: Who waits for whom, once somebody does.
+        self._dependencies: Dependencies | None = None
         self._serial = 0
         #: Whether something has changed since it was decided what to start.
         self._undecided = False
@@ -81,8 +84,10 @@ class Supervisor:
         lingering = self._leases.lingering and not self._closing
         return not (self._queue or self._running or self._remains or lingering)
 
-    def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
-        """Queue jobs: id, payload reference and number of the coming attempt of each."""
+    def submit(
+        self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]], after: After | None = None
+    ) -> None:
+        """Queue jobs: id, payload reference and number of the coming attempt of each; and what they wait for."""
         try:
             place = self._root(root)
         except OSError as error:  # what the client could write to a moment ago
@@ -93,13 +98,15 @@ class Supervisor:
             return
         batch = Batch(self._next(), place, launch, group=self._serial)
         for job_id, reference, attempt in jobs:
-            batch.add(job_id, reference, attempt)
+            (batch.add if after is None else batch.hold)(job_id, reference, attempt)
             self._places[root, job_id] = batch
         self._queue[batch.key] = batch
         self._undecided = True
         most = max(self._capacity.most_cpus or 0, launch.max_cpus or 0)
         self._capacity = self._capacity._replace(most_cpus=most)
         place.write(records.waiting(batch.waiting, launch.tasks, time.time()))
+        if after is not None:
+            self._hold(batch, after)
 
     def cancel(self, root: str, job_id: str, reason: str = "") -> None:
         """End a job for good. Does nothing if it is over."""
@@ -185,6 +192,8 @@ class Supervisor:
                 root.catch_up()
             self._undecided |= self._leases.look()
             self._look_for_cancels()
+            if self._dependencies is not None:
+                self._dependencies.look()
             self._look_for_results()
             self._look_at_usage(now)
         if self._retry_at is not None and now >= self._retry_at:
@@ -244,11 +253,15 @@ class Supervisor:
     # ---- starting
 
     def _start_what_fits(self, now: float) -> None:
+        while self._dependencies is not None and self._dependencies.settled:
+            self._settle(self._dependencies.take())
         if not self._undecided or not self._queue or self._closing:
             return
         self._undecided = False
         entries = (
-            scheduler.Entry(batch.key, batch.request, len(batch.waiting), batch.group, batch.launch.parallelism)
+            scheduler.Entry(
+                batch.key, batch.request, len(batch.waiting) - len(batch.held), batch.group, batch.launch.parallelism
+            )
             for batch in self._queue.values()
         )
         running = [
@@ -312,9 +325,35 @@ class Supervisor:
 
     def _take(self, batch: Batch, job_id: str) -> tuple[str | None, int]:
         taken = batch.waiting.pop(job_id)
+        batch.held.discard(job_id)
         if not batch.waiting:
             del self._queue[batch.key]
         return taken
+
+    # ---- jobs that wait for others
+
+    def _hold(self, batch: Batch, after: After) -> None:
+        """The jobs of a batch start when those that they wait for have ended as they had to."""
+        if self._dependencies is None:
+            from submitit.local.dependencies import Dependencies
+
+            self._dependencies = Dependencies(self._places)
+        self._dependencies.add(batch.root.path, batch.waiting, after)
+
+    def _settle(self, settled: Iterable[tuple[Key, str]]) -> None:
+        """Release jobs that wait for nothing any more, and end those with a reason why they never will start."""
+        for (root, job_id), reason in settled:
+            place = self._places.get((root, job_id))
+            if not isinstance(place, Batch) or job_id not in place.held:
+                continue  # cancelled meanwhile
+            self._undecided = True
+            if not reason:
+                place.release(job_id)
+                continue
+            _, attempt = self._take(place, job_id)
+            del self._places[root, job_id]
+            now, count = time.time(), place.launch.tasks
+            self._say(place.root, Record(job_id, records.CANCELLED, True, now, attempt, count, end=now, reason=reason))
 
     # ---- stopping
 
@@ -494,6 +533,9 @@ class Supervisor:
     def _say(self, root: Root, record: Record) -> None:
         root.write(record.write())
         self._tell(root.path, record)
+        if record.over and self._dependencies is not None:
+            self._dependencies.ended((root.path, record.job), record)
+            self._undecided = True
 
     def _next(self) -> int:
         self._serial += 1

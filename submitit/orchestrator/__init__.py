@@ -15,6 +15,7 @@ if not TYPE_CHECKING:
             "checkpoint",
             "chunks",
             "collector",
+            "dependencies",
             "environment",
             "interruption",
             "notifier",

@@ -114,6 +114,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     elif sighting.completing is None:
         sighting.completing = time.monotonic()
     if attempt is None:
+        sighting.suspicious |= isinstance(source, MarkerSource) and source.doubtful(job.job_id)
         dead = _told_exits(job, info)
         if dead and state in _ALIVE:
             return _ended(job, sighting, info, dead)
@@ -246,6 +247,13 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     """The error of a task that left no result: its type by the cause, its text with all that is known."""
     paths = job._task_paths(task)
     state = JobState.read(ending.state)
+    source = job._source()
+    if state is JobState.CANCELLED and not job._cancelled and not _has_begun(job, source, ending):
+        from submitit.orchestrator import dependencies
+
+        upstream_failed = dependencies.error_of(job)
+        if upstream_failed is not None:
+            return upstream_failed
     kind = _ERRORS.get(state, errors.UncompletedJobError)
     stderr, stdout = tail(paths.stderr), tail(paths.stdout)
     if kind is errors.UncompletedJobError and (ending.info.get("OutOfMemory") or _tells_of_memory(stderr)):
@@ -254,7 +262,6 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
         kind = errors.JobVanishedError
     lines = [f"Job {job.job_id} (task: {task}) with path {paths.result_pickle}"]
     lines.append(f"has not produced any output (state: {ending.state})")
-    source = job._source()
     node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
     lines += _evidence(task, node, ending)
     if atomic.lacks_room(os.path.dirname(paths.locate("result_pickle"))):
@@ -272,6 +279,13 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
         lines += ["-" * 40, "The script printed:", "-" * 40, batch]
     lines += ["-" * 40, f"stderr: {paths.stderr}", f"stdout: {paths.stdout}"]
     return kind("\n".join(lines))
+
+
+def _has_begun(job: Collectable, source: Any, ending: Ending) -> bool:
+    """Whether the job ever ran, as far as is known."""
+    if isinstance(source, MarkerSource):
+        return source.attempt(job.job_id) is not None
+    return bool(ending.info.get("Start"))
 
 
 def _evidence(task: int, node: str, ending: Ending) -> list[str]:

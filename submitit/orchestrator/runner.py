@@ -85,6 +85,10 @@ def _call(env: JobEnvironment, paths: JobPaths, handler: list[SignalHandler]) ->
     """Load the submission and run it. Nothing that happens meanwhile escapes."""
     try:
         submission = _load(paths)
+        if "_unresolved" in submission.__dict__:
+            from submitit.orchestrator import dependencies
+
+            submission = dependencies.resolved(submission)
         handler.append(env._handle_signals(paths, submission))
         gc.enable()
         if "logging" in sys.modules:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
 SWEEP_S = 30.0
+#: How long a scheduler may need to end what waits for a job that has failed, and that job to come to its end (KillWait).
+DOUBT_S = 90.0
 
 
 class Source:
@@ -122,6 +124,10 @@ class MarkerSource(Source):
         super().__init__()
         self.path = path
         self._directory = events.EventDirectory(path)
+        #: By a job: those that wait for its success. And those of them that wait for one that seems to have failed: until when
+        #: the scheduler is asked about them for that.
+        self._dependents: dict[str, list[str]] = {}
+        self._doubtful: dict[str, float] = {}
         self._refreshed = time.monotonic()
 
     def forked(self) -> None:
@@ -135,7 +141,44 @@ class MarkerSource(Source):
         stale = now - self._refreshed > SWEEP_S
         if stale:
             self._refreshed = now
-        return self._directory.scan(refresh=stale)
+        fresh = dict.fromkeys(self._directory.scan(refresh=stale))
+        for job_id in self._dependents.keys() & fresh.keys():
+            if self._seems_failed(job_id):
+                fresh.update(dict.fromkeys(self._doubt(job_id)))
+        return fresh
+
+    def tell(self, job_id: str) -> None:
+        self.news.extend(self._doubt(job_id))  # which may have left no marker by then
+        super().tell(job_id)
+
+    def follow(self, job_id: str, upstream_id: str) -> None:
+        """A job waits for the success of another one of this source: if that one seems to fail, there is news of both."""
+        self._dependents.setdefault(upstream_id, []).append(job_id)
+        if upstream_id in self._doubtful or self._seems_failed(upstream_id):
+            self._doubtful[job_id] = time.monotonic() + DOUBT_S
+
+    def doubtful(self, job_id: str) -> bool:
+        """Whether a job that this one waits for, directly or not, has just failed, for all that is known.
+
+        The scheduler will soon end this one then, or it runs the other again.
+        """
+        return time.monotonic() < self._doubtful.get(job_id, -math.inf)
+
+    def _seems_failed(self, job_id: str) -> bool:
+        attempt = self.attempt(job_id)
+        return attempt is not None and (attempt.terminated or bool(attempt.exits.get("batch")))
+
+    def _doubt(self, failed: str) -> list[str]:
+        """The jobs that wait for one that has failed, directly or not; the scheduler is asked about them."""
+        until = time.monotonic() + DOUBT_S
+        ahead = dict.fromkeys(self._dependents.get(failed, ()))
+        queue = list(ahead)
+        for job_id in queue:  # which grows meanwhile
+            self._doubtful[job_id] = until
+            new = [other for other in self._dependents.get(job_id, ()) if other not in ahead]
+            ahead.update(dict.fromkeys(new))
+            queue += new
+        return queue
 
     def has(self, job_id: str) -> bool:
         """Whether a job has left any marker."""

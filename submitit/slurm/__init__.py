@@ -10,6 +10,7 @@ if not TYPE_CHECKING:
         __name__,
         (
             "attempts",
+            "dependencies",
             "environment",
             "job_ids",
             "limits",
@@ -22,6 +23,7 @@ if not TYPE_CHECKING:
             "sending",
             "shield",
             "slurm",
+            "waiting",
             "watcher",
         ),
     )

@@ -369,11 +369,12 @@ def resolve(parameters: SlurmParameters, stacklevel: int = 2) -> SlurmParameters
     return parameters
 
 
-def array(count: int, parallelism: int | None) -> str:
-    """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once; ``None``: all."""
+def array(count: int, parallelism: int | None, first: int = 0) -> str:
+    """The value of ``--array`` for ``count`` elements, numbered from ``first`` on, of which ``parallelism`` run at once; ``None``: all."""
     if count < 1:
         raise ValueError(f"An array has at least one element, not {count}")
-    return f"0-{count - 1}" if parallelism is None else f"0-{count - 1}%{min(count, int(parallelism))}"
+    indices = f"{first}-{first + count - 1}"
+    return indices if parallelism is None else f"{indices}%{min(count, int(parallelism))}"
 
 
 def flags(parameters: SlurmParameters, *, signal: str, map_count: int | None = None) -> dict[str, Any]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from submitit.client.parameters import EquivalenceDict
     from submitit.executors.arrays import Part
     from submitit.orchestrator.sources import Source
+    from submitit.slurm.waiting import Waiting
     from submitit.storage.submission import DelayedSubmission
 
 __all__ = [
@@ -191,7 +192,9 @@ class SlurmExecutor(PicklingExecutor):
 
     job_class: type[Job[Any]] = SlurmJob
 
-    #: The payload that is being sent, and the first of its calls that is part of this array.
+    _takes_dependencies = True
+
+    #: The payload that is being sent, and the place in it of the call of index 0 of this array, were there one.
     _part: tuple[Path, int] | None = None
 
     def __init__(
@@ -268,6 +271,7 @@ class SlurmExecutor(PicklingExecutor):
         """
         count = len(delayed_submissions)
         file = self._payload_path(names.unique_name())
+        waiting = self._waiting(delayed_submissions)
         self._write_payload(file, delayed_submissions)
         events.EventDirectory(self._events_path()).make()
         jobs: list[Job[Any]] = []
@@ -275,28 +279,37 @@ class SlurmExecutor(PicklingExecutor):
 
         def send(part: Part, largest: int) -> None:
             sender = self if count == 1 else self._sender(file, part, largest, count)
+            if waiting is not None:
+                sender = waiting.sender(sender, part)
             # From here on a job may exist, and has to be noted.
             with shield.held():
                 first = sender._send(names.unique_name() if jobs else file.stem)
                 self._last_job_submitted = time.time()
                 submissions = delayed_submissions[part.first : part.stop]
-                sent = self._handles(first, sender.parameters.get("map_count"), file, part.first, submissions)
+                index = part.first - sender._part[1] if sender._part else 0
+                sent = self._handles(first, sender.parameters.get("map_count"), file, part.first, submissions, index)
                 jobs.extend(sent)
                 if count == 1:
                     try:
                         self._link_submitted(file, first)
                     except OSError as error:  # the job is in the queue and has its payload
                         log.get_logger().warning("Could not link the pickle of job %s: %s", first.job_id, error)
-                record.append(self._layout(), self, sent, submissions, file, part.first)
+                waits = None if waiting is None else waiting.waits[part.first : part.stop]
+                for job, each in zip(sent, waits or (), strict=bool(waits)):
+                    for upstream in (*each.ok, *each.own):
+                        marker_source(self._events_path()).follow(job.job_id, upstream.job_id)
+                record.append(self._layout(), self, sent, submissions, file, part.first, waits)
 
         try:
             self._throttle()
             if count == 1:
                 send(arrays.Part(0, 1), 0)
-            else:
+            elif waiting is None:
                 from submitit.slurm import sending
 
                 sending.in_parts(count, send)
+            else:
+                waiting.send(send, self._throttle)
         except BaseException as error:
             self._say_what_was_sent(jobs, count)
             if not jobs:
@@ -323,14 +336,36 @@ class SlurmExecutor(PicklingExecutor):
                     sender.parameters["array_parallelism"] = max(1, int(parallelism) // number)
         return sender
 
+    def _waiting(self, submissions: list[DelayedSubmission]) -> Waiting | None:
+        """What these calls wait for; ``None`` if none waits."""
+        waits = self._taken_dependencies(submissions)
+        if waits is None:
+            return None
+        from submitit.slurm.waiting import Waiting
+
+        return Waiting(waits, self.job_class)
+
+    def _dry_sender(self, submission: DelayedSubmission) -> SlurmExecutor:
+        waiting = self._waiting([submission])
+        return self if waiting is None else waiting.sender(self, arrays.Part(0, 1))
+
     def _handles(
-        self, first: Job[Any], elements: int | None, file: Path, index: int, submissions: list[DelayedSubmission]
+        self,
+        first: Job[Any],
+        elements: int | None,
+        file: Path,
+        index: int,
+        submissions: list[DelayedSubmission],
+        first_index: int = 0,
     ) -> list[Job[Any]]:
-        """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on."""
+        """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on.
+
+        The elements of an array are numbered from ``first_index`` on.
+        """
         ids = [first.job_id]
         if elements is not None:
             first.watcher._registered.discard(first.job_id)
-            ids = arrays.element_ids(first.job_id, elements)
+            ids = arrays.element_ids(first.job_id, elements, first_index)
         ranks = tuple(range(first.num_tasks))
         events_path, payload_file = self._events_path(), os.fspath(file)
         jobs: list[Job[Any]] = []

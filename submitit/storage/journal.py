@@ -54,6 +54,10 @@ if TYPE_CHECKING:
         #: Name of the file in ``payloads``.
         payload: str
         folder: str
+        #: The jobs that these wait for, where they do: see ``orchestrator.dependencies.noted``.
+        after: list[Any]
+        after_any: list[Any]
+        after_own: list[list[Any]]
 
 
 class Journal:

@@ -32,12 +32,15 @@ def executors(executor: submitit.AutoExecutor) -> None:
     executor.submit(add, 1, c=2)  # type: ignore[call-arg]
     executor.submit(add(1, 2))  # type: ignore[arg-type]
     executor.submit(add)  # type: ignore[call-arg]
+    later: submitit.Job[int] = executor.submit(add, submitit.result_of(job))
+    executor.submit(len, submitit.result_of(job))  # type: ignore[arg-type]
+    all_later: list[submitit.Job[int]] = executor.map_array(add, [submitit.result_of(later)])
 
     jobs: list[submitit.Job[str]] = executor.map_array(name, [1, 2])
     executor.map_array(name, 3)  # type: ignore[call-overload]
     others: list[submitit.Job[int]] = executor.submit_array([lambda: 1, lambda: 2])
     with executor.batch(allow_implicit_submissions=True):
-        print(job, value, values, text, jobs, others)
+        print(job, value, values, text, jobs, others, all_later)
     executor.update_parameters(timeout_min=3, slurm_partition="x", slurm_wckey=submitit.UNSET)
     script: str = executor.dry_run(add, 1, b=2).script
     command: list[str] = submitit.LocalExecutor("x").dry_run(add, 1).command

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from submitit.local import journals, processes, protocol, records
 from submitit.local.records import Header, Record
+from submitit.orchestrator.wake import Wake
 from submitit.storage.paths import Layout
 
 
@@ -176,7 +178,7 @@ def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list
     source = journals.JournalSource(str(tmp_path))
     source.refresh()
     assert source.record("12") == Record("12", "COMPLETED", True, time=1.0)
-    with source.attended():
+    with contextlib.closing(Wake()) as wake, source.attended(wake):
         source.fileno()
         source.look_within()
     for job_id in list(source._records):
@@ -190,3 +192,9 @@ def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list
 def test_a_line_of_more_jobs_than_there_can_be_says_nothing() -> None:
     for spans in ([[1, 10**15]], [[1, 10**10]], [[1, 3_000_000], [1, 3_000_000]], [[1, 2, 3]], [["1", "2"]]):
         assert next(records.read_line({"event": "state", "state": "PENDING", "jobs": spans}), None) is None
+
+
+def test_what_happens_at_once_comes_after_the_wait() -> None:
+    """The newest record counts, by its time: the one that several jobs share is never ahead of what was next."""
+    now = 1795295151.1529
+    assert records.waiting(["1", "2"], 1, now)["time"] <= now
