@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from submitit.local.debug import DebugExecutor, DebugJob
     from submitit.local.local import LocalExecutor, LocalJob
     from submitit.orchestrator.environment import JobEnvironment
+    from submitit.orchestrator.retry import MoreMemory, MoreTime, OnException, Retry
     from submitit.slurm.slurm import SlurmExecutor, SlurmJob
 
 __version__ = "2.0.0"
@@ -54,6 +55,10 @@ __all__ = [
     "JobEnvironment",
     "UNSET",
     "throttle",
+    "Retry",
+    "MoreMemory",
+    "MoreTime",
+    "OnException",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -90,6 +95,10 @@ _HOMES = {
     "JobEnvironment": "submitit.orchestrator.environment",
     "UNSET": "submitit.client.parameters",
     "throttle": "submitit.client.throttling",
+    "Retry": "submitit.orchestrator.retry",
+    "MoreMemory": "submitit.orchestrator.retry",
+    "MoreTime": "submitit.orchestrator.retry",
+    "OnException": "submitit.orchestrator.retry",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",

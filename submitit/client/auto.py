@@ -27,7 +27,7 @@ class AutoExecutor(Executor):
     """Submits to Slurm where there is one, else to the local machine; or to the backend that ``cluster`` names.
 
     Generic parameters (``name timeout_min mem_gb nodes cpus_per_task gpus_per_node tasks_per_node stderr_to_stdout``) are for
-    every backend. Everything else is prefixed by the backend that it is for, and ignored by the others: constructor arguments
+    every backend, and so is ``retry``, what to do about failures (``submitit.Retry``), where the backend knows it. Everything else is prefixed by the backend that it is for, and ignored by the others: constructor arguments
     (``slurm_max_num_timeout=…``) as well as parameters (``update_parameters(slurm_partition=…)``). ``_executor`` is the
     backend's own executor.
 
@@ -78,6 +78,10 @@ class AutoExecutor(Executor):
         specific: dict[str, Any] = {}
         for name, value in kwargs.items():
             if value is None:
+                continue
+            if name in parameters.FURTHER:
+                if self._executor._takes_parameter(name):
+                    specific.setdefault(name, value)
                 continue
             if name in typed:
                 if value is not UNSET:

@@ -192,6 +192,12 @@ def plain(value: Any) -> Any:
     """``value`` as JSON can hold it: what is not made of plain values is its ``repr``."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if hasattr(type(value), "plain"):  # a policy
+        return plain(value.plain())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(type(value), "__index__"):
+        return int(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

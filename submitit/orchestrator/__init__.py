@@ -16,6 +16,7 @@ if not TYPE_CHECKING:
             "collector",
             "environment",
             "interruption",
+            "retry",
             "runner",
             "signals",
             "sources",

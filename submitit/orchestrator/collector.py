@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from submitit import errors
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
+from submitit.storage import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,7 +105,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
             int(task): attempt.exits[task] for task in tasks if task in attempt.exits and task not in attempt.recorded
         }
         unheard = bool(set(tasks) - attempt.recorded)
-        sighting.suspicious |= bool(dead) or (
+        sighting.suspicious |= (bool(dead) and not attempt.undecided) or (
             unheard and ("batch" in attempt.exits or (attempt.terminated and not sighting.confirmed))
         )
     info: dict[str, str] = job.watcher.get_info(job.job_id, mode="cache")
@@ -123,6 +125,9 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     if state in _WAITING:
         if not attempt.requeued or job._hasten(attempt.number, info):
             sighting.settled, sighting.suspicious = attempt.number, False
+    elif attempt.undecided:  # its script looks into the failure, and leaves a marker when it has
+        if state in _ALIVE:
+            sighting.confirmed, sighting.suspicious = True, False
     elif state in _ALIVE and dead and not attempt.terminated:
         # one rank died under the others, or the scheduler is about to see that there is none left
         settling_s = MEMORY_SETTLING_S if _shows_memory(job, dead) else SETTLING_S
@@ -189,13 +194,28 @@ _ALIVE = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.STAGE_OUT, Jo
 
 def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dict[int, int]) -> Ending | None:
     """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
-    if _all_recorded(job):
+    if _all_recorded(job) or _was_set_aside(job, sighting.attempt):
         return RECORDED
     sighting.suspicious = True
     on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
     if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):
         return None
     return Ending(info.get("State", "") or JobState.UNKNOWN.value, dead, dict(info))
+
+
+def _was_set_aside(job: Collectable, attempt: Attempt | None) -> bool:
+    """Put the errors in their places that an attempt has left in case that it is not the last; whether nothing is missing then.
+
+    The job is over, and whoever was to do that could not.
+    """
+    if attempt is None or attempt.retried:
+        return False
+    for task in job._tasks:
+        result = job._result_path(task)
+        if not os.path.exists(result):
+            with contextlib.suppress(OSError):
+                os.replace(outcome.set_aside_path(result, attempt.number), result)
+    return _all_recorded(job)
 
 
 def _told_exits(job: Collectable, info: dict[str, str]) -> dict[int, int]:

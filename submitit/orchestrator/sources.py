@@ -84,6 +84,11 @@ class Attempt(NamedTuple):
     terminated: bool
     #: Whether the job itself has asked to be run again.
     requeued: bool = False
+    #: Whether its script runs, and will say at its end whether the job is over.
+    undecided: bool = False
+    #: Why its script has asked for another attempt, and was heard; and why it has in vain.
+    retried: str = ""
+    refused: str = ""
 
 
 class MarkerSource(Source):
@@ -119,6 +124,7 @@ class MarkerSource(Source):
             return None
         latest = max(marker.attempt for marker in markers)
         started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+        words = {"retry": "", "refused": "", "final": ""}
         for marker in markers:
             if marker.attempt != latest:
                 continue
@@ -132,7 +138,21 @@ class MarkerSource(Source):
                 requeued = True
             elif marker.code is not None:
                 exits[marker.task] = marker.code
-        return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+            else:
+                word, _, reason = marker.kind.partition("-")
+                words[word] = reason or word
+        undecided = "batch" in started and "batch" not in exits and not words["final"]
+        return Attempt(
+            latest,
+            frozenset(started - {"batch"}),
+            frozenset(recorded),
+            exits,
+            terminated,
+            requeued,
+            undecided,
+            words["retry"],
+            words["refused"],
+        )
 
     def node(self, job_id: str, task: str) -> str:
         """The node that a task last left a marker from; ``""`` where it left none."""

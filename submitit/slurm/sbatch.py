@@ -144,6 +144,70 @@ def payload_word(reference: str, *, array: bool, first: int = 0) -> str:
 
 _EXECUTOR = "export SUBMITIT_EXECUTOR=slurm"
 
+#: Goes on after `_SHELL` where failures are looked into: the kernel counts what it has killed for memory in the control group
+#: that the rank and its shell are in. Holds no single quote either.
+_WATCH = """submitit_kills() {
+  while IFS=: read -r submitit_number submitit_names submitit_path; do
+    case ",$submitit_names," in
+      *,memory,*) set -- "/sys/fs/cgroup/memory$submitit_path/memory.oom_control" ;;
+      ,,) set -- "/sys/fs/cgroup$submitit_path/memory.events" ;;
+      *) continue ;;
+    esac
+    if [ -r "$1" ]; then grep "^oom_kill " "$1"; fi
+  done 2> /dev/null < /proc/self/cgroup
+}
+submitit_look() {
+  if [ "$submitit_code" != 0 ] && [ "$(submitit_kills)" != "$submitit_before" ]; then submitit_mark memory; fi
+}
+submitit_watched() {
+  submitit_before=$(submitit_kills)
+  submitit_rank "$@"
+  submitit_look
+}
+"""
+
+
+def with_retry(script: str, policy: str, program: str) -> str:
+    """``script`` such that a failure is looked into before it ends, by ``program``; see `again`.
+
+    ``policy`` is a shell word, ``program`` are the words of a command, to which what has happened is added.
+    """
+    if f"\n{_EXECUTOR}\n" not in script or not script.endswith('\nexit "$submitit_code"\n'):
+        raise ValueError("The batch script is none of this library's: retry=… cannot be added to it")
+    first = [line for line in script.split("\n") if line.startswith("#SBATCH ")]
+    if not any(line.startswith(("#SBATCH --requeue", "#SBATCH --no-requeue")) for line in first):
+        script = script.replace(first[-1], f"{first[-1]}\n#SBATCH --requeue", 1)
+    script = script.replace("submitit_mark \"exit-$submitit_code\"\n}\n'", f"submitit_mark \"exit-$submitit_code\"\n}}\n{_WATCH}'", 1)
+    script = script.replace('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit ', 1)
+    script = script.replace("\nsrun --", "\nsrun --kill-on-bad-exit=1 --", 1)
+    script = script.replace("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n", 1)
+    script = script.replace(
+        'submitit_mark "exit-$submitit_code"\nsubmitit_task=batch\n',
+        'submitit_mark "exit-$submitit_code"\nsubmitit_look\nsubmitit_task=batch\n',
+        1,
+    )
+    lines = [
+        _EXECUTOR,
+        f"export SUBMITIT_RETRY={policy}",
+        'export SUBMITIT_BATCH_LOG="$submitit_log"',
+        'export SUBMITIT_BATCH_LOG_FROM="$(wc -c 2> /dev/null < "$submitit_log")"',
+        "submitit_mark run",
+        "submitit_decided=",
+        "submitit_again() {",
+        '  if [ -n "$submitit_decided" ]; then return; fi',
+        "  submitit_decided=1",  # now: a requeue comes back as SIGTERM
+        f'  if (trap "" TERM USR1 USR2; {program} "$1"); then submitit_decided=; elif [ $? != 100 ]; then submitit_decided=; fi',
+        "}",
+        "trap 'submitit_signal TERM; submitit_again told' TERM",
+        'if [ "${SLURM_RESTART_COUNT:-0}" != 0 ]; then',
+        "  submitit_again begins",
+        '  if [ -n "$submitit_decided" ]; then exit 1; fi',
+        "fi",
+    ]
+    script = script.replace(f"\n{_EXECUTOR}\n", "\n" + "\n".join(lines) + "\n", 1)
+    head = script.removesuffix('exit "$submitit_code"\n')
+    return f'{head}if [ "$submitit_code" != 0 ]; then submitit_again ended; fi\nexit "$submitit_code"\n'
+
 
 def with_python_check(script: str, python: str) -> str:
     """``script`` such that it ends at once, and says why, where the shell command ``python`` has no version 2 of this library."""

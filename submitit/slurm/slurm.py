@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import json
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from submitit import commands, environ, log
 from submitit.client.job import Job, R
-from submitit.client.parameters import without_markers
+from submitit.client.parameters import check_retry, without_markers
 from submitit.errors import SubmissionRefusedError
 from submitit.executors import arrays
 from submitit.executors.pickling import PicklingExecutor, discard, words_of
@@ -206,6 +207,7 @@ class SlurmExecutor(PicklingExecutor):
             kwargs.update(parameters_.convert({"mem_gb": kwargs.pop("mem_gb")}))
         if further := {name: value for name, value in kwargs.items() if name not in defaults}:
             kwargs.update(self._check_options(further, defaults))
+        check_retry(kwargs.get("retry"))
         parameters_.check_values(kwargs)
         parameters_.check_forms(kwargs)
         super()._internal_update_parameters(**kwargs)
@@ -330,6 +332,10 @@ class SlurmExecutor(PicklingExecutor):
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         text = _make_sbatch_string(command=command, folder=self.folder, **self._script_parameters())
+        retry = self.parameters.get("retry")
+        if retry is not None and self._has_payload(uid):
+            policy = shlex.quote(json.dumps(retry.plain()))
+            text = sbatch.with_retry(text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}")
         if self.python != shlex.quote(sys.executable):
             text = sbatch.with_python_check(text, self.python)
         if not self._has_payload(uid):
