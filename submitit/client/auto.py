@@ -152,6 +152,13 @@ class AutoExecutor(Executor):
         """The script and the command that ``submit`` would send for this call, see the backend's executor."""
         return self._executor.dry_run(fn, *args, **kwargs)
 
+    def _copy(self) -> AutoExecutor:
+        made = super()._copy()
+        assert isinstance(made, AutoExecutor)
+        made._executor = self._executor._copy()
+        made.parameters = made._executor.parameters
+        return made
+
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return self._executor._internal_process_submissions(delayed_submissions)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.awaitable import AsyncJobProxy
     from submitit.errors import FailedJobError, UncompletedJobError
     from submitit.orchestrator.collector import Ending, Sighting
@@ -103,6 +104,13 @@ class Job(Generic[R]):
     def paths(self) -> JobPaths:
         """Where the job's files lie, those of its first task."""
         return self._paths
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """How each start of the job went, the first one first: its state, node, exit code, usage and logs, and why another
+        followed. Asks the scheduler's accounts where there are some.
+        """
+        return self._attempts()
 
     def task(self, task_id: int) -> Job[R]:
         """The handle of one task: ``result()``, logs and errors of that rank alone."""
@@ -286,6 +294,20 @@ class Job(Generic[R]):
                 if not self.watcher.is_done(self.job_id, mode="cache"):
                     self.cancel(check=False)
 
+    # ---- again
+
+    def resubmit(self, **overrides: Any) -> Job[R]:
+        """Submit the call once more: a new job of the same backend, folder and parameters, but for the ``overrides``.
+
+        These are named as ``AutoExecutor.update_parameters`` takes them. The call is what ``submission()`` gives: a function that
+        has saved its state goes on from there. Works for handles found again as well, with the parameters that the folder's
+        journal holds; ``LookupError`` if none does. This job stays as it is, whatever has become of it.
+        """
+        from submitit.client import resubmission
+
+        made: Job[R] = resubmission.resubmit(self, overrides)
+        return made
+
     # ---- logs
 
     def stdout(self) -> str | None:
@@ -308,6 +330,14 @@ class Job(Generic[R]):
         from submitit.client.awaitable import AsyncJobProxy
 
         return AsyncJobProxy(self)
+
+    def _attempts(self) -> list[Attempt]:
+        """As ``attempts``, where nothing but the job's present state and its result is known."""
+        from submitit.client.attempt import Attempt
+        from submitit.storage import outcome
+
+        attempt = Attempt(0, self.state, paths=self.paths)
+        return [attempt.told_by(outcome.read_footer(self.paths.locate("result_pickle")))]
 
     # ---- for the tracker and the collector
 

@@ -15,6 +15,7 @@ from submitit.errors import JobCancelledError
 from submitit.orchestrator.environment import JobEnvironment
 from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage import atomic
+from submitit.storage.submission import DelayedSubmission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
-    from submitit.storage.submission import DelayedSubmission
 
 R = TypeVar("R", covariant=True)
 
@@ -54,6 +54,11 @@ class DebugJob(Job[R]):
     def submission(self) -> DelayedSubmission:
         """The very object that runs."""
         return self._submission
+
+    def resubmit(self, **overrides: Any) -> DebugJob[R]:
+        """A new job for the same call. There are no parameters here that could be others."""
+        call = self._submission
+        return DebugJob(self.paths._folder, DelayedSubmission(call.function, *call.args, **call.kwargs))
 
     @property
     def num_tasks(self) -> int:
@@ -137,7 +142,10 @@ class DebugJob(Job[R]):
 
 
 class DebugExecutor(Executor):
-    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it."""
+    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it.
+
+    ``retry`` too: a debugger is to see the first failure.
+    """
 
     job_class = DebugJob
 

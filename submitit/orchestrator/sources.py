@@ -122,44 +122,53 @@ class MarkerSource(Source):
         markers = self._markers.get(job_id)
         if not markers:
             return None
-        latest = max(marker.attempt for marker in markers)
-        started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
-        words = {"retry": "", "refused": "", "final": ""}
-        for marker in markers:
-            if marker.attempt != latest:
-                continue
-            if marker.kind == "run":
-                started.add(marker.task)
-            elif marker.kind == "done":
-                recorded.add(marker.task)
-            elif marker.kind == "term":
-                terminated = True
-            elif marker.kind == "requeue":
-                requeued = True
-            elif marker.code is not None:
-                exits[marker.task] = marker.code
-            else:
-                word, _, reason = marker.kind.partition("-")
-                words[word] = reason or word
-        undecided = "batch" in started and "batch" not in exits and not words["final"]
-        return Attempt(
-            latest,
-            frozenset(started - {"batch"}),
-            frozenset(recorded),
-            exits,
-            terminated,
-            requeued,
-            undecided,
-            words["retry"],
-            words["refused"],
-        )
+        return _read(max(marker.attempt for marker in markers), markers)
 
-    def node(self, job_id: str, task: str) -> str:
-        """The node that a task last left a marker from; ``""`` where it left none."""
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """What is known of all attempts of a job that have left a marker, the first one first."""
+        markers = self._markers.get(job_id, [])
+        return [_read(number, markers) for number in sorted({marker.attempt for marker in markers})]
+
+    def node(self, job_id: str, task: str, attempt: int | None = None) -> str:
+        """The node that a task last left a marker from, or did in an attempt; ``""`` where it left none."""
         for marker in reversed(self._markers.get(job_id, [])):
-            if marker.task == task:
+            if marker.task == task and attempt in (None, marker.attempt):
                 return self._directory.node(marker)
         return ""
+
+
+def _read(latest: int, markers: Iterable[Marker]) -> Attempt:
+    """What the markers of one job say of its attempt of that number."""
+    started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+    words = {"retry": "", "refused": "", "final": ""}
+    for marker in markers:
+        if marker.attempt != latest:
+            continue
+        if marker.kind == "run":
+            started.add(marker.task)
+        elif marker.kind == "done":
+            recorded.add(marker.task)
+        elif marker.kind == "term":
+            terminated = True
+        elif marker.kind == "requeue":
+            requeued = True
+        elif marker.code is not None:
+            exits[marker.task] = marker.code
+        else:
+            word, _, reason = marker.kind.partition("-")
+            words[word] = reason or word
+    undecided = "batch" in started and "batch" not in exits and not words["final"]
+    return Attempt(
+        latest,
+        frozenset(started - {"batch"}),
+        frozenset(recorded),
+        exits,
+        terminated,
+        requeued,
+        undecided,
+        words["retry"],
+        words["refused"],
+    )
 
 
 _SOURCES: dict[str, MarkerSource] = {}

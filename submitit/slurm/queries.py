@@ -259,6 +259,12 @@ def sacct_commands(job_ids: Iterable[str]) -> list[list[str]]:
     return [[*head, ",".join(chosen[start : start + _SACCT_IDS])] for start in range(0, len(chosen), _SACCT_IDS)]
 
 
+def sacct_attempts_command(job_id: str) -> list[str]:
+    """Ask the accounts about every attempt of one job: a requeue begins a new record (sacct.1 --duplicates)."""
+    columns = ",".join([*_SACCT_COLUMNS, "TotalCPU"])
+    return ["sacct", "--parsable2", "--duplicates", f"--format={columns}", "-j", job_id]
+
+
 def parse_sacct(output: str | bytes) -> list[JobRecord]:
     """One record a job, with its steps. Columns are found by the header, so any order and any choice will do.
 

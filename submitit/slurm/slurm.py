@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.parameters import EquivalenceDict
     from submitit.executors.arrays import Part
     from submitit.orchestrator.sources import Source
@@ -98,6 +99,14 @@ class SlurmJob(Job[R]):
             if found is not None and found.get("payload"):
                 self._payload = (f"{layout.payloads}/{found['payload']}", journal.payload_index(found, self.job_id))
         return self._payload
+
+    def _attempts(self) -> list[Attempt]:
+        from submitit.slurm import history
+
+        source = self._source()
+        if source is not None:
+            source.refresh()
+        return history.attempts(self, source if isinstance(source, MarkerSource) else None)
 
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"

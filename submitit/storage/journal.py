@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         name: str
         function: str
         parameters: dict[str, Any]
+        #: What the executor was made with beside its folder, as far as it is not the default.
+        arguments: dict[str, Any]
         jobs: list[str] | ArrayOfJobs
         tasks: int
         #: Where ``jobs`` is a list: index in the payload of the first of them.

@@ -1,0 +1,103 @@
+"""What became of each attempt of a job: by its markers, by what its tasks have written down, and by the accounts.
+
+The markers carry the number of the attempt. The accounts have a record for each, if they are asked for duplicates.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from submitit import commands
+from submitit.client.attempt import Attempt
+from submitit.orchestrator import retry
+from submitit.slurm import queries
+from submitit.storage import outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from submitit.orchestrator import sources
+    from submitit.orchestrator.sources import MarkerSource
+    from submitit.slurm.queries import JobRecord
+    from submitit.storage.paths import JobPaths
+
+    Handle = Any  # a SlurmJob, which imports this module
+
+#: The state in which an attempt has ended that failed for a reason.
+_STATES = {
+    retry.OUT_OF_MEMORY: "OUT_OF_MEMORY",
+    retry.TIMEOUT: "TIMEOUT",
+    retry.NODE_FAIL: "NODE_FAIL",
+    retry.PREEMPTED: "PREEMPTED",
+    retry.EXCEPTION: "FAILED",
+    retry.KILLED: "FAILED",
+}
+
+
+def attempts(job: Handle, source: MarkerSource | None) -> list[Attempt]:
+    """All attempts of a job, the first one first. Asks the accounts, once."""
+    marked = [] if source is None else source.attempts(job.job_id)
+    accounted = _accounted(job.job_id)
+    count = max(marked[-1].number + 1 if marked else 0, len(accounted), 1)
+    # The accounts may have begun later than the job: their last record is the last attempt.
+    records = dict(enumerate(accounted, count - len(accounted)))
+    by_number = {attempt.number: attempt for attempt in marked}
+    result = job.paths.locate("result_pickle")
+    final = outcome.read_footer(result)
+    found = []
+    for number in range(count):
+        attempt = _by_record(number, records.get(number), job.paths)
+        if source is not None and number in by_number:
+            attempt = _by_markers(attempt, by_number[number], source.node(job.job_id, str(job._tasks[0]), number))
+        footer = outcome.read_footer(outcome.set_aside_path(result, number))
+        if footer is None and final is not None and final.attempt == number:
+            footer = final
+        attempt = attempt.told_by(footer)
+        found.append(attempt._replace(state=job.state, again="") if number == count - 1 else attempt)
+    return found
+
+
+def _by_record(number: int, record: JobRecord | None, paths: JobPaths) -> Attempt:
+    if record is None:
+        return Attempt(number, "UNKNOWN", paths=paths)
+    signal = record.signal if record.signal not in (None, 0, 125) else None
+    return Attempt(
+        number,
+        "OUT_OF_MEMORY" if record.out_of_memory else record.word,
+        node=record.node_list,
+        exit_code=-signal if signal else record.exit_code,
+        start=record.start,
+        end=record.end,
+        cpu_s=queries.duration(record.columns.get("TotalCPU", "")),
+        max_rss_mb=None if record.max_rss is None else record.max_rss / 1024**2,
+        paths=paths,
+    )
+
+
+def _by_markers(attempt: Attempt, told: sources.Attempt, node: str) -> Attempt:
+    codes = [_signed(code) for task, code in told.exits.items() if task != "batch"]
+    reason = told.retried or ("requeue" if told.requeued else "")
+    state = _STATES.get(told.retried or told.refused, "")
+    if told.retried == retry.NODE_FAIL and not codes:
+        state = ""  # it never ran: the node was one that had failed
+    return attempt._replace(
+        state=state or ("REQUEUED" if told.requeued else attempt.state),
+        again=reason,
+        node=attempt.node or node,
+        exit_code=min(codes, key=lambda code: (code >= 0, code == 0)) if codes else attempt.exit_code,
+    )
+
+
+def _signed(code: int) -> int:
+    """A shell's 128 + n as -n."""
+    return 128 - code if code > 128 else code
+
+
+def _accounted(job_id: str) -> Sequence[JobRecord]:
+    try:
+        told = commands.query(queries.sacct_attempts_command(job_id), queries.environment(os.environ))
+    except Exception:  # noqa: BLE001 - no accounts, or no answer: the markers know most of it
+        return []
+    records = [record for record in queries.parse_sacct(told) if record.job_id == job_id]
+    return sorted(records, key=lambda record: (record.submit or 0, record.start or float("inf")))
