@@ -67,7 +67,7 @@ class Attempt(NamedTuple):
             start=footer.start if self.start is None else self.start,
             end=footer.end if self.end is None else self.end,
             cpu_s=footer.cpu_s if self.cpu_s is None else self.cpu_s,
-            max_rss_mb=footer.max_rss_mb if self.max_rss_mb is None else self.max_rss_mb,
+            max_rss_mb=max(self.max_rss_mb or 0.0, footer.max_rss_mb or 0.0) or None,
         )
 
 

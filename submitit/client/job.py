@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from submitit.client.attempt import Attempt
+    from submitit.orchestrator import sources
     from submitit.client.awaitable import AsyncJobProxy
     from submitit.errors import FailedJobError, UncompletedJobError
     from submitit.orchestrator.collector import Ending, Sighting
@@ -375,6 +376,10 @@ class Job(Generic[R]):
         Returns whether all is done; if not, the scheduler is asked about the job soon again.
         """
         return True
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        """Whether another job takes the place of this one, whose policy asks for a further attempt that was refused."""
+        return False
 
     def _found_again(self) -> bool:
         """Whether the job may have ended before this handle was made."""

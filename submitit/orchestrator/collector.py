@@ -194,9 +194,14 @@ _ALIVE = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.STAGE_OUT, Jo
 
 def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dict[int, int]) -> Ending | None:
     """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
-    if _all_recorded(job) or _was_set_aside(job, sighting.attempt):
+    if _all_recorded(job):
         return RECORDED
+    attempt = sighting.attempt
     sighting.suspicious = True
+    if attempt is not None and attempt.refused and job._goes_on_elsewhere(attempt):
+        return None
+    if _was_set_aside(job, attempt):
+        return RECORDED
     on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
     if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):
         return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from submitit import commands
 from submitit.client.attempt import Attempt
 from submitit.orchestrator import retry
+from submitit.orchestrator.state import JobState
 from submitit.slurm import queries
 from submitit.storage import outcome
 
@@ -54,8 +55,17 @@ def attempts(job: Handle, source: MarkerSource | None) -> list[Attempt]:
         if footer is None and final is not None and final.attempt == number:
             footer = final
         attempt = attempt.told_by(footer)
-        found.append(attempt._replace(state=job.state, again="") if number == count - 1 else attempt)
+        found.append(attempt._replace(state=_last_state(job, attempt, footer), again="") if number == count - 1 else attempt)
     return found
+
+
+def _last_state(job: Handle, attempt: Attempt, footer: outcome.Footer | None) -> str:
+    """The state of a job's last attempt. Of one that is over, the accounts and the job itself may know before its client does."""
+    if JobState.read(attempt.state).final:
+        return attempt.state
+    if footer is not None and attempt.exit_code is not None:
+        return "COMPLETED" if footer.success else "FAILED"
+    return str(job.state)
 
 
 def _by_record(number: int, record: JobRecord | None, paths: JobPaths) -> Attempt:

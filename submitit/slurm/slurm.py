@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from submitit.client.attempt import Attempt
     from submitit.client.parameters import EquivalenceDict
     from submitit.executors.arrays import Part
+    from submitit.orchestrator import sources
     from submitit.orchestrator.sources import Source
     from submitit.storage.submission import DelayedSubmission
 
@@ -65,10 +66,14 @@ class SlurmJob(Job[R]):
     #: The payload and the index in it, where this process submitted the job.
     _payload: tuple[str, int] | None = None
     _looked_up = False
+    #: The job that took the place of this one, where Slurm had refused to requeue it.
+    _successor: SlurmJob[R] | None = None
 
     @property
     def state(self) -> str:
         """Slurm's word for the job's state. Where the job's own markers tell as much, nobody is asked."""
+        if self._successor is not None:
+            return self._successor.state
         source = self._source()
         if self._cancelled or not isinstance(source, MarkerSource):
             return super().state
@@ -106,7 +111,47 @@ class SlurmJob(Job[R]):
         source = self._source()
         if source is not None:
             source.refresh()
-        return history.attempts(self, source if isinstance(source, MarkerSource) else None)
+        found = history.attempts(self, source if isinstance(source, MarkerSource) else None)
+        if self._successor is not None:
+            found += [attempt._replace(number=len(found) + attempt.number) for attempt in self._successor.attempts]
+        return found
+
+    # ---- where Slurm has refused another attempt
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        if self._successor is None and self.watcher.is_done(self.job_id, mode="cache"):
+            from submitit.slurm import successors
+
+            found = successors.find(self, attempt)
+            if found is None:
+                return False
+            if found:
+                self._successor = type(self)(self.paths._folder, found, self._tasks)
+        return True
+
+    def _look(self, *, at_files: bool = False) -> bool:
+        if self._successor is None or self._ending is not None:
+            return super()._look(at_files=at_files)
+        source = self._successor._source()
+        if source is not None:
+            source.refresh()
+        if self._successor._look(at_files=True):
+            from submitit.slurm import successors
+
+            successors.adopt(self, self._successor)
+            self._ending = self._successor._ending
+            self._sighting = None
+            self._let_go()
+        return self._ending is not None
+
+    def _suspicious(self) -> bool:
+        waiting = self._successor is not None and self._ending is None
+        return waiting or super()._suspicious()
+
+    def cancel(self, check: bool = True) -> None:
+        super().cancel(check)
+        if self._successor is not None:
+            self._successor.cancel(check)
 
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
@@ -167,6 +212,8 @@ class SlurmExecutor(PicklingExecutor):
 
     #: The payload that is being sent, and the first of its calls that is part of this array.
     _part: tuple[Path, int] | None = None
+    #: The name of the next submission, where it has to be known before.
+    _token: str | None = None
 
     def __init__(
         self,
@@ -242,7 +289,7 @@ class SlurmExecutor(PicklingExecutor):
         queue, in the journal and named in a log record; if none was, no file is left.
         """
         count = len(delayed_submissions)
-        file = self._payload_path(names.unique_name())
+        file = self._payload_path(self._token or names.unique_name())
         self._write_payload(file, delayed_submissions)
         events.EventDirectory(self._events_path()).make()
         jobs: list[Job[Any]] = []
