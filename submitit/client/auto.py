@@ -82,6 +82,9 @@ class AutoExecutor(Executor):
             if name in parameters.FURTHER:
                 if self._executor._takes_parameter(name):
                     specific.setdefault(name, value)
+                elif self.cluster != "debug":
+                    message = f"Backend {self.cluster!r} does not know {name!r}: its jobs are submitted without it"
+                    warnings.warn(message, stacklevel=3)
                 continue
             if name in typed:
                 if value is not UNSET:

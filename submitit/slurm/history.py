@@ -41,8 +41,7 @@ def attempts(job: Handle, source: MarkerSource | None) -> list[Attempt]:
     marked = [] if source is None else source.attempts(job.job_id)
     accounted = _accounted(job.job_id)
     count = max(marked[-1].number + 1 if marked else 0, len(accounted), 1)
-    # The accounts may have begun later than the job: their last record is the last attempt.
-    records = dict(enumerate(accounted, count - len(accounted)))
+    records = dict(enumerate(accounted))  # they lag: it is the last one that may be missing
     by_number = {attempt.number: attempt for attempt in marked}
     result = job.paths.locate("result_pickle")
     final = outcome.read_footer(result)
@@ -52,10 +51,14 @@ def attempts(job: Handle, source: MarkerSource | None) -> list[Attempt]:
         if source is not None and number in by_number:
             attempt = _by_markers(attempt, by_number[number], source.node(job.job_id, str(job._tasks[0]), number))
         footer = outcome.read_footer(outcome.set_aside_path(result, number))
-        if footer is None and final is not None and final.attempt == number:
+        # That of a job which took this one's place counts its own attempts.
+        refused = number in by_number and by_number[number].refused
+        if footer is None and final is not None and final.attempt == number and not refused:
             footer = final
         attempt = attempt.told_by(footer)
-        found.append(attempt._replace(state=_last_state(job, attempt, footer), again="") if number == count - 1 else attempt)
+        if number == count - 1 and not refused:
+            attempt = attempt._replace(state=_last_state(job, attempt, footer), again="")
+        found.append(attempt)
     return found
 
 
@@ -87,10 +90,8 @@ def _by_record(number: int, record: JobRecord | None, paths: JobPaths) -> Attemp
 
 def _by_markers(attempt: Attempt, told: sources.Attempt, node: str) -> Attempt:
     codes = [_signed(code) for task, code in told.exits.items() if task != "batch"]
-    reason = told.retried or ("requeue" if told.requeued else "")
+    reason = told.retried or told.refused or ("requeue" if told.requeued else "")
     state = _STATES.get(told.retried or told.refused, "")
-    if told.retried == retry.NODE_FAIL and not codes:
-        state = ""  # it never ran: the node was one that had failed
     return attempt._replace(
         state=state or ("REQUEUED" if told.requeued else attempt.state),
         again=reason,
