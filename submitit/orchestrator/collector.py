@@ -147,7 +147,8 @@ def _shows_memory(job: Collectable, dead: Iterable[int]) -> bool:
 
 
 def _tells_of_memory(stderr: str) -> bool:
-    return any(words in stderr for words in _MEMORY_WORDS)
+    of_last_attempt = stderr.rpartition("begins: what stands above is of earlier ones")[2]
+    return any(words in of_last_attempt for words in _MEMORY_WORDS)
 
 
 def _ending_for_good(job: Collectable, info: dict[str, str], sighting: Sighting) -> str:

@@ -255,7 +255,7 @@ def more_memory(shown: JobRecord, policy: Retry) -> dict[str, str] | None:
         if now:
             more_gb = policy.out_of_memory.after(now / 1024**3)
             # Slurm counts in whole megabytes.
-            megabytes = None if more_gb is None else math.ceil(round(more_gb * 1024, 6))
+            megabytes = None if more_gb is None else math.floor(round(more_gb * 1024, 6))
             return None if megabytes is None or megabytes * 1024**2 <= now else {name: str(megabytes)}
     return None
 

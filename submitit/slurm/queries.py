@@ -109,7 +109,9 @@ class JobRecord(NamedTuple):
     def out_of_memory(self) -> bool:
         """Whether the job or any step of it was killed for its memory. Under srun the job's own state does not say so."""
         words = (self.state, *(step.state for step in self.steps))
-        signals = (self.signal, self.derived_signal, *(step.signal for step in self.steps))
+        # Once it was 125, Slurm leaves it so for all later attempts (22.05): where there are steps, they know better.
+        derived = None if self.steps or self.restarts else self.derived_signal
+        signals = (self.signal, derived, *(step.signal for step in self.steps))
         # sacct without -P cuts the word.
         return any(word.startswith("OUT_OF_ME") for word in words) or _SIGNAL_OUT_OF_MEMORY in signals
 

@@ -103,8 +103,8 @@ def starts(directory: Path) -> dict[str, list[int]]:
     """The attempts in which each name was started."""
     found: dict[str, list[int]] = {}
     for path in directory.iterdir():
-        name, number, *done = path.name.rsplit(".") if not path.name.endswith(".done") else (path.name, "", "done")
-        if not done:
+        name, _, number = path.name.rpartition(".")
+        if number.isdecimal():
             found.setdefault(name, []).append(int(number))
     return {name: sorted(numbers) for name, numbers in found.items()}
 

@@ -70,10 +70,7 @@ def test_what_fails_runs_again(client: Client, started: Starts, fault: Fault) ->
             jobs[way, use_srun] = executor.submit(failing.first_by, directory, name, way)
     executor.update_parameters(slurm_use_srun=True)
     elements = executor.map_array(failing.first_by, [directory] * 3, "abc", ["exception", "", "kill"])
-    ranks = client.executor(**SMALL, retry=ONCE, nodes=2, tasks_per_node=1).submit(
-        failing.one_rank_first, str(started.directory), "kill"
-    )
-    endings = {job: started.wait(job) for job in (*jobs.values(), *elements, ranks)}
+    endings = {job: started.wait(job) for job in (*jobs.values(), *elements)}
     assert [ending.result() for ending in endings.values()] == [None] * len(endings)
 
     for (way, use_srun), job in jobs.items():
@@ -105,10 +102,9 @@ def test_what_fails_runs_again(client: Client, started: Starts, fault: Fault) ->
     assert [job.result() for job in elements] == ["a 1", "b 0", "c 1"]
     assert started.of("b") == [0]
     assert [len(job.attempts) for job in elements] == [2, 1, 2]
-    assert ranks.results() == [0, 1]
-    assert [started.of("0"), started.of("1")] == [[0, 1], [0, 1]]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("limited")
 def test_what_does_not_run_again(client: Client, started: Starts, fault: Fault) -> None:
     directory = str(started.directory)
@@ -149,6 +145,7 @@ def test_what_does_not_run_again(client: Client, started: Starts, fault: Fault) 
     assert [Path(set_aside_path(result, number)).exists() for number in range(3)] == [True, True, False]
 
 
+@pytest.mark.long
 def test_a_function_that_saves_its_state_goes_on_from_there(client: Client, started: Starts, fault: Fault) -> None:
     job = client.submit(failing.Counting(str(started.directory), "exception"), retry=ONCE)
     ending = started.wait(job)
@@ -160,6 +157,24 @@ def test_a_function_that_saves_its_state_goes_on_from_there(client: Client, star
     assert (started.of("from-0"), started.of("from-1")) == ([0], [1, 2])
     assert [attempt.again for attempt in job.attempts] == ["requeue", "exception", ""]
     fault.seen("fails by exception, under `Retry`", "runs again from its checkpoint", job="checkpointable")
+
+
+@pytest.mark.long
+def test_ranks_run_again_together(client: Client, started: Starts, fault: Fault) -> None:
+    """Where one has failed the others are ended; those that do not answer SIGTERM have their half minute (KillWait)."""
+    executor = client.executor(retry=ONCE, nodes=2, tasks_per_node=1)
+    jobs = []
+    for way in ("kill", "exception"):
+        directory = started.directory / way
+        directory.mkdir()
+        jobs.append(executor.submit(failing.one_rank_first, str(directory), way))
+    fault.injected()
+    endings = [started.wait(job) for job in jobs]
+    assert [ending.result() for ending in endings] == [None, None]
+    assert [job.results() for job in jobs] == [[0, 1], [0, 1]]
+    for way in ("kill", "exception"):
+        assert failing.starts(started.directory / way) == {"0": [0, 1], "1": [0, 1]}
+    fault.seen("one rank fails, under `Retry`", "a result, of the next attempt of all ranks", job="several ranks")
 
 
 # ---------------------------------------------------------------- time
