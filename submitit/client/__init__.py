@@ -7,5 +7,17 @@ from submitit import lazy
 TYPE_CHECKING = False
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
-        __name__, ("auto", "awaitable", "batch", "dry_run", "executor", "job", "parameters", "throttling")
+        __name__,
+        (
+            "attempt",
+            "auto",
+            "awaitable",
+            "batch",
+            "dry_run",
+            "executor",
+            "job",
+            "parameters",
+            "resubmission",
+            "throttling",
+        ),
     )

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from submitit.client.attempt import Attempt
-    from submitit.orchestrator import sources
     from submitit.client.awaitable import AsyncJobProxy
     from submitit.errors import FailedJobError, UncompletedJobError
+    from submitit.orchestrator import sources
     from submitit.orchestrator.collector import Ending, Sighting
     from submitit.orchestrator.sources import Source
     from submitit.storage.submission import DelayedSubmission

@@ -16,7 +16,7 @@ def executor_of(job: Job[Any]) -> AutoExecutor:
 
     They are those that the journal of the job's folder holds. ``LookupError`` if none does.
     """
-    from submitit.client.auto import AutoExecutor
+    import submitit
     from submitit.orchestrator.retry import Retry
     from submitit.storage import journal
     from submitit.storage.paths import layout_of
@@ -29,7 +29,7 @@ def executor_of(job: Job[Any]) -> AutoExecutor:
             f"No journal in {layout.journals} says how job {job.job_id} was submitted: submit its call by "
             "executor.retry_failed([job]), which takes the executor's own parameters"
         )
-    executor = AutoExecutor(folder, cluster=record["backend"])
+    executor = submitit.AutoExecutor(folder, cluster=record["backend"])
     own = executor._executor
     for name, value in record.get("arguments", {}).items():
         setattr(own, name, value)

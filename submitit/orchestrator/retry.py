@@ -7,7 +7,8 @@ read where a failed attempt ends: nobody has to be there who made it.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 #: Holds the policy of a job that has one, for its script and its runner.
@@ -17,6 +18,9 @@ OUT_OF_MEMORY, TIMEOUT, NODE_FAIL = "out_of_memory", "timeout", "node_fail"
 PREEMPTED, EXCEPTION, KILLED = "preempted", "exception", "killed"
 #: Why an attempt may have failed, by the names of the policy's fields.
 REASONS: Final = (OUT_OF_MEMORY, TIMEOUT, NODE_FAIL, PREEMPTED, EXCEPTION, KILLED)
+#: Classes of exceptions, or their names.
+ExceptionTypes = type[BaseException] | str | Sequence[type[BaseException] | str]
+
 #: How often, where only it is said that.
 _TIMES: Final = 2
 
@@ -59,29 +63,30 @@ class MoreTime:
         return _grown(minutes, self.factor, self.up_to_min)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class OnException:
     """Again, up to ``times`` times, after an exception of one of these ``types`` or of a class derived from one.
 
     A type is a class, or its name: ``"requests.exceptions.ConnectionError"``, ``"OSError"``. It is kept as the name.
     """
 
-    types: Any = ("Exception",)
-    times: int = _TIMES
+    types: tuple[str, ...]
+    times: int
 
-    def __post_init__(self) -> None:
-        given = self.types if isinstance(self.types, (tuple, list)) else (self.types,)
+    def __init__(self, types: ExceptionTypes = Exception, times: int = _TIMES) -> None:
+        given = types if isinstance(types, (tuple, list)) else (types,)
         if not given:
             raise ValueError("OnException(types=…) takes at least one class of exceptions, and found none")
+        _check_times("OnException(times=…)", times)
         object.__setattr__(self, "types", tuple(map(_type_name, given)))
-        _check_times("OnException(times=…)", self.times)
+        object.__setattr__(self, "times", times)
 
     def covers(self, error: BaseException) -> bool:
         """Whether the exception is of one of the types."""
         return any(_class_name(kind) in self.types for kind in type(error).__mro__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Retry:
     """When a job that failed runs again, by the reason for which it failed, under the same id and with the same files.
 
@@ -109,30 +114,43 @@ class Retry:
     again. Raises ``TypeError`` and ``ValueError`` for what makes no sense.
     """
 
-    out_of_memory: Any = 0
-    timeout: Any = 0
-    node_fail: int = _TIMES
-    preempted: int = _TIMES
-    exception: Any = 0
-    killed: int = 0
-    delay_s: float = 0.0
+    out_of_memory: MoreMemory
+    timeout: MoreTime
+    node_fail: int
+    preempted: int
+    exception: OnException
+    killed: int
+    delay_s: float
 
-    def __post_init__(self) -> None:
-        for name, kind in (("out_of_memory", MoreMemory), ("timeout", MoreTime)):
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                _check_times(f"Retry({name}=…)", value, f" or submitit.{kind.__name__}(…)")
-                object.__setattr__(self, name, kind(times=value))
-        if not isinstance(self.exception, OnException):
-            count = isinstance(self.exception, int)
-            if count:
-                _check_times("Retry(exception=…)", self.exception, ", classes of exceptions or submitit.OnException(…)")
-            made = OnException(times=self.exception) if count else OnException(self.exception)
-            object.__setattr__(self, "exception", made)
-        for name in (NODE_FAIL, PREEMPTED, KILLED):
-            _check_times(f"Retry({name}=…)", getattr(self, name))
-        if not _is_number(self.delay_s) or not 0 <= self.delay_s < math.inf:
-            raise ValueError(f"Retry(delay_s=…) takes a number of seconds, 0 or more, not {self.delay_s!r}")
+    def __init__(
+        self,
+        out_of_memory: MoreMemory | int = 0,
+        timeout: MoreTime | int = 0,
+        node_fail: int = _TIMES,
+        preempted: int = _TIMES,
+        exception: OnException | ExceptionTypes | int = 0,
+        killed: int = 0,
+        delay_s: float = 0.0,
+    ) -> None:
+        if not isinstance(out_of_memory, MoreMemory):
+            _check_times("Retry(out_of_memory=…)", out_of_memory, " or submitit.MoreMemory(…)")
+            out_of_memory = MoreMemory(out_of_memory)
+        if not isinstance(timeout, MoreTime):
+            _check_times("Retry(timeout=…)", timeout, " or submitit.MoreTime(…)")
+            timeout = MoreTime(timeout)
+        if isinstance(exception, int):
+            _check_times("Retry(exception=…)", exception, ", classes of exceptions or submitit.OnException(…)")
+            exception = OnException(times=exception)
+        elif not isinstance(exception, OnException):
+            exception = OnException(exception)
+        counts = {NODE_FAIL: node_fail, PREEMPTED: preempted, KILLED: killed}
+        for name, count in counts.items():
+            _check_times(f"Retry({name}=…)", count)
+        if not _is_number(delay_s) or not 0 <= delay_s < math.inf:
+            raise ValueError(f"Retry(delay_s=…) takes a number of seconds, 0 or more, not {delay_s!r}")
+        policies = {OUT_OF_MEMORY: out_of_memory, TIMEOUT: timeout, EXCEPTION: exception}
+        for name, value in {**policies, **counts, "delay_s": delay_s}.items():
+            object.__setattr__(self, name, value)
 
     def times(self, reason: str) -> int:
         """How often a job may run again for this reason."""
@@ -160,14 +178,12 @@ def check(value: object) -> None:
 
 def _without_defaults(policy: Any) -> dict[str, Any]:
     default = type(policy)()
-    found = {}
-    for field in fields(policy):
-        value = getattr(policy, field.name)
-        if value != getattr(default, field.name):
-            found[field.name] = asdict(value) if hasattr(value, "times") and not isinstance(value, Retry) else value
-            if isinstance(found[field.name], dict):
-                found[field.name] = _without_defaults(value)
-    return found
+    given = {field.name: getattr(policy, field.name) for field in fields(policy)}
+    return {
+        name: _without_defaults(value) if hasattr(value, "times") else value
+        for name, value in given.items()
+        if value != getattr(default, name)
+    }
 
 
 def _grown(now: float, factor: float, most: float) -> float | None:

@@ -155,7 +155,9 @@ def _with_exit_code(ending: _Ending) -> str:
     if not isinstance(ending.error, SystemExit):
         return ending.traceback
     code = _exit_code(ending.error)
-    return f"{ending.traceback}\nThe function ended its process with exit code {code}; a job's function has to return.\n"
+    return (
+        f"{ending.traceback}\nThe function ended its process with exit code {code}; a job's function has to return.\n"
+    )
 
 
 def _record(env: JobEnvironment, paths: JobPaths, ending: _Ending, start: float) -> None:

@@ -130,11 +130,11 @@ class MarkerSource(Source):
         return [_read(number, markers) for number in sorted({marker.attempt for marker in markers})]
 
     def node(self, job_id: str, task: str, attempt: int | None = None) -> str:
-        """The node that a task last left a marker from, or did in an attempt; ``""`` where it left none."""
-        for marker in reversed(self._markers.get(job_id, [])):
-            if marker.task == task and attempt in (None, marker.attempt):
-                return self._directory.node(marker)
-        return ""
+        """The node that a task last left a marker from, or first did in an attempt; ``""`` where it left none."""
+        markers = [marker for marker in self._markers.get(job_id, []) if marker.task == task]
+        if attempt is not None:
+            markers = [marker for marker in reversed(markers) if marker.attempt == attempt]
+        return self._directory.node(markers[-1]) if markers else ""
 
 
 def _read(latest: int, markers: Iterable[Marker]) -> Attempt:

@@ -9,8 +9,10 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "again",
             "attempts",
             "environment",
+            "history",
             "job_ids",
             "limits",
             "nodelist",
@@ -22,6 +24,7 @@ if not TYPE_CHECKING:
             "sending",
             "shield",
             "slurm",
+            "successors",
             "watcher",
         ),
     )

@@ -68,7 +68,9 @@ class Decision:
         vanished = self._vanished()
         most = self._retry.times(retry.NODE_FAIL)
         if len(vanished) > most:
-            _say(f"its node has failed {len(vanished)} times, and Retry(node_fail={most}) allows fewer: it does not run again")
+            _say(
+                f"its node has failed {len(vanished)} times, and Retry(node_fail={most}) allows fewer: it does not run again"
+            )
             return True
         failed = {self._events.node(marker) for marker in vanished}
         here = set(_parse_node_list(os.environ.get("SLURM_JOB_NODELIST", "")))

@@ -66,7 +66,7 @@ def _last_state(job: Handle, attempt: Attempt, footer: outcome.Footer | None) ->
     """The state of a job's last attempt. Of one that is over, the accounts and the job itself may know before its client does."""
     if JobState.read(attempt.state).final:
         return attempt.state
-    if footer is not None and attempt.exit_code is not None:
+    if footer is not None and job._recorded():
         return "COMPLETED" if footer.success else "FAILED"
     return str(job.state)
 

@@ -177,7 +177,9 @@ def with_retry(script: str, policy: str, program: str) -> str:
     first = [line for line in script.split("\n") if line.startswith("#SBATCH ")]
     if not any(line.startswith(("#SBATCH --requeue", "#SBATCH --no-requeue")) for line in first):
         script = script.replace(first[-1], f"{first[-1]}\n#SBATCH --requeue", 1)
-    script = script.replace("submitit_mark \"exit-$submitit_code\"\n}\n'", f"submitit_mark \"exit-$submitit_code\"\n}}\n{_WATCH}'", 1)
+    script = script.replace(
+        'submitit_mark "exit-$submitit_code"\n}\n\'', f'submitit_mark "exit-$submitit_code"\n}}\n{_WATCH}\'', 1
+    )
     script = script.replace('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit ', 1)
     script = script.replace("\nsrun --", "\nsrun --kill-on-bad-exit=1 --", 1)
     script = script.replace("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n", 1)

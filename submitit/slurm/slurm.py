@@ -391,7 +391,9 @@ class SlurmExecutor(PicklingExecutor):
         retry = self.parameters.get("retry")
         if retry is not None and self._has_payload(uid):
             policy = shlex.quote(json.dumps(retry.plain()))
-            text = sbatch.with_retry(text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}")
+            text = sbatch.with_retry(
+                text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}"
+            )
         if self.python != shlex.quote(sys.executable):
             text = sbatch.with_python_check(text, self.python)
         if not self._has_payload(uid):

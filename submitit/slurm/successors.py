@@ -117,7 +117,7 @@ def _more_memory(given: dict[str, Any], policy: retry.Retry) -> dict[str, str]:
 def _less(policy: retry.Retry, reason: str) -> retry.Retry:
     """The policy for what is left of its attempts."""
     value = getattr(policy, reason)
-    left = value - 1 if isinstance(value, int) else dataclasses.replace(value, times=value.times - 1)
+    left: Any = value - 1 if isinstance(value, int) else dataclasses.replace(value, times=value.times - 1)
     return dataclasses.replace(policy, **{reason: left})
 
 
@@ -135,4 +135,3 @@ def adopt(job: Handle, successor: Handle) -> None:
         theirs, ours = successor._result_path(task), job._result_path(task)
         if os.path.exists(theirs) and not os.path.exists(ours):
             atomic.link_or_copy(theirs, ours)
-

@@ -113,7 +113,7 @@ def test_who_waits_for_its_next_attempt_is_pending(executor: submitit.LocalExecu
     executor.update_parameters(retry=hour)
     job = executor.submit(failing.first_by, str(starts), "late", "exception")
     wait_for(lambda: job.get_info().get("Restarts") == "1")
-    found_again = submitit.LocalJob(executor.folder, job.job_id)
+    found_again: submitit.Job[Any] = submitit.LocalJob(executor.folder, job.job_id)
     for handle in (job, found_again):
         assert handle.state == "PENDING"
         assert not handle.done()
@@ -185,6 +185,7 @@ def test_resubmit(executor: submitit.LocalExecutor, starts: Path) -> None:
     job = executor.submit(refuse, str(starts), "x")
     assert job.exception(DEADLINE_S) is not None
     (starts / "x.now").touch()
+    again = job
     for handle in (job, submitit.LocalJob(executor.folder, job.job_id)):
         again = handle.resubmit(timeout_min=3, local_signal_delay_s=8)
         assert again.job_id != job.job_id
@@ -230,5 +231,5 @@ def test_retry_failed(executor: submitit.LocalExecutor, starts: Path) -> None:
     retried = auto.retry_failed(jobs[:1], local_signal_delay_s=9)
     assert retried[0].result(DEADLINE_S) == "a"
     assert auto._executor.parameters == {"timeout_min": 5}
-    (starts / "go").touch()
+    (starts / "go").write_text("go")
     assert blocked.exception(DEADLINE_S) is None

@@ -16,6 +16,7 @@ from submitit import errors
 from submitit.storage.outcome import set_aside_path
 from support import failing, faults
 from support.attempts import LONG_S
+from support.calls import wait_for
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
 from support.slurm_jobs import DEADLINE_S, Client, clear_away, restarts_of, run_out_of_time, start_again, until
@@ -184,7 +185,7 @@ def late_success(directory: str) -> int:
     """Outlast the end of one's time, but not the half minute that is left then."""
     failing.note(directory, "late")
     faults.announce(f"{directory}/on")
-    failing.wait_for(Path(directory, "told").exists, 10 * DEADLINE_S)
+    wait_for(Path(directory, "told").exists, 10 * DEADLINE_S)
     failing.note(directory, "late", ".done")
     return failing.attempt()
 
@@ -199,7 +200,7 @@ def test_out_of_time(client: Client, started: Starts, fault: Fault) -> None:
         executor.update_parameters(slurm_use_srun=use_srun)
         jobs[f"time-{use_srun}"] = executor.submit(failing.first_by, directory, f"time-{use_srun}", "time")
     executor.update_parameters(
-        slurm_use_srun=True, retry=submitit.Retry(timeout=submitit.MoreTime(times=5, up_to_min=10))
+        slurm_use_srun=True, retry=submitit.Retry(timeout=submitit.MoreTime(times=5, up_to_min=1))
     )
     capped = executor.submit(failing.first_by, directory, "capped", "time")
     late_success.__module__ = "__main__"
@@ -208,7 +209,7 @@ def test_out_of_time(client: Client, started: Starts, fault: Fault) -> None:
     for name in (*jobs, "capped", "late"):
         until(lambda name=name: started.of(name), f"a start of {name}")  # type: ignore[misc]
     for job in endings:
-        run_out_of_time(client.cluster, job.job_id)
+        run_out_of_time(client.cluster, job.job_id)  # their limit is a minute then
     fault.injected()
     until(lambda: restarts_of(client.cluster, late.job_id) == 1, "a requeue", LONG_S)
     Path(directory, "told").touch()
@@ -216,13 +217,18 @@ def test_out_of_time(client: Client, started: Starts, fault: Fault) -> None:
     for name, job in jobs.items():
         assert endings[job].result() is None
         assert job.result() == f"{name} 1"
-        assert job.get_info()["Timelimit"] == "00:20:00"
-        assert [(attempt.state, attempt.again) for attempt in job.attempts] == [("TIMEOUT", "timeout"), ("COMPLETED", "")]
+        assert job.get_info()["Timelimit"] == "00:02:00"
+        assert [(attempt.state, attempt.again) for attempt in job.attempts] == [
+            ("TIMEOUT", "timeout"),
+            ("COMPLETED", ""),
+        ]
     fault.seen("out of time, under `Retry`", "a result, of the next attempt, which has more time", job="plain")
     assert endings[late].result() is None
     assert (late.result(), started.of("late")) == (0, [0])
     fault.seen(
-        "out of time, and returns while it is being ended, under `Retry`", "its result; it does not run again", job="plain"
+        "out of time, and returns while it is being ended, under `Retry`",
+        "its result; it does not run again",
+        job="plain",
     )
 
 
@@ -373,7 +379,9 @@ class TestOnAClusterOfItsOwn:
         assert (first.state, first.again, first.node) == ("PREEMPTED", "preempted", "n1")
         assert (second.state, second.again, second.node) == ("COMPLETED", "", "n1")
         grace = ", with a grace time" if partition == "graced" else ""
-        fault.seen(f"preempted where `PreemptMode=CANCEL`{grace}, under `Retry`", "a result, of the next attempt", job="plain")
+        fault.seen(
+            f"preempted where `PreemptMode=CANCEL`{grace}, under `Retry`", "a result, of the next attempt", job="plain"
+        )
 
     @pytest.mark.long
     @pytest.mark.timeout(400)
@@ -399,4 +407,6 @@ class TestOnAClusterOfItsOwn:
         assert attempts[2].node == other
         shown = client.cluster.run("scontrol", "show", "job", job.job_id).stdout
         assert f"ExcNodeList={node}" in shown
-        fault.seen("its node fails and comes back, under `Retry`", "a result, of an attempt on another node", job="plain")
+        fault.seen(
+            "its node fails and comes back, under `Retry`", "a result, of an attempt on another node", job="plain"
+        )

@@ -102,15 +102,11 @@ def test_two_thousand_elements_of_which_a_hundred_fail_at_first(
     starts = client.directory / "starts"
     starts.mkdir()
     retry = submitit.Retry(out_of_memory=1, exception=submitit.OnException(failing.FlakyError, times=1), killed=1)
-    executor = client.executor(
-        timeout_min=30, mem_gb=failing.SMALL_GB, slurm_array_parallelism=16, retry=retry
-    )
+    executor = client.executor(timeout_min=30, mem_gb=failing.SMALL_GB, slurm_array_parallelism=16, retry=retry)
     ways = [("memory", "exception", "kill")[index // 20 % 3] if index % 20 == 7 else "" for index in range(ELEMENTS)]
     fault.injected()
     jobs = executor.map_array(failing.first_by, [str(starts)] * ELEMENTS, range(ELEMENTS), ways)
-    assert [job.result(PATIENCE_S) for job in jobs] == [
-        f"{index} {1 if way else 0}" for index, way in enumerate(ways)
-    ]
+    assert [job.result(PATIENCE_S) for job in jobs] == [f"{index} {1 if way else 0}" for index, way in enumerate(ways)]
     fault.seen(
         f"5 % of {ELEMENTS:,} elements fail at first, by memory, exception or kill, under `Retry`",
         "2,000 results; what had succeeded ran once",

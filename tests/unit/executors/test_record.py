@@ -84,7 +84,7 @@ def test_a_record_says_who_what_and_where(tmp_path: Path, monkeypatch: pytest.Mo
         "backend": "fake",
         "name": "mine",
         "function": "support.calls.add",
-        "parameters": {"name": "mine", "minutes": 3},
+        "parameters": {"name": "mine", "minutes": 3, "colour": None},
         "jobs": ["12"],
         "tasks": 2,
         "payload": "some.pkl",
