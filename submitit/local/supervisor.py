@@ -7,7 +7,6 @@ step is a `Record`, written to the journal and handed to ``tell`` before anythin
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.local import (
     environment,
-    failures,
     memory_kills,
     processes,
     records,
@@ -30,7 +28,6 @@ from submitit.local.leases import Lease, Leases
 from submitit.local.nurseries import Start
 from submitit.local.records import Record
 from submitit.local.roots import Root
-from submitit.orchestrator import retry
 from submitit.storage.paths import Layout
 
 if TYPE_CHECKING:
@@ -304,7 +301,11 @@ class Supervisor:
         self._running[key] = self._places[batch.root.path, job_id] = job
         env = {tasks.TOKEN: job.token, environment.REQUEUE: batch.root.requeue_file(job_id)}
         if batch.launch.retry is not None:
-            env[retry.VARIABLE] = json.dumps(batch.launch.retry)
+            import json
+
+            from submitit.orchestrator.retry import VARIABLE
+
+            env[VARIABLE] = json.dumps(batch.launch.retry)
         try:
             job.gate = tasks.Gate()
             self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, job.gpus, env, job.gate))
@@ -460,6 +461,8 @@ class Supervisor:
         """Whether a job that has ended waits again, because it has failed and its policy says so."""
         if job.batch.launch.retry is None:
             return False
+        from submitit.local import failures
+
         key = (job.batch.root.path, job.id)
         state = self._final_state(job)
         before = self._failures.pop(key, {})

@@ -11,7 +11,6 @@ from submitit import errors
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
-from submitit.storage import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,6 +215,8 @@ def _was_set_aside(job: Collectable, attempt: Attempt | None) -> bool:
     """
     if attempt is None or attempt.retried:
         return False
+    from submitit.storage import outcome
+
     for task in job._tasks:
         result = job._result_path(task)
         if not os.path.exists(result):

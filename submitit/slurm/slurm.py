@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import json
 import os
 import shlex
 import sys
@@ -390,6 +389,8 @@ class SlurmExecutor(PicklingExecutor):
         text = _make_sbatch_string(command=command, folder=self.folder, **self._script_parameters())
         retry = self.parameters.get("retry")
         if retry is not None and self._has_payload(uid):
+            import json
+
             policy = shlex.quote(json.dumps(retry.plain()))
             text = sbatch.with_retry(
                 text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}"

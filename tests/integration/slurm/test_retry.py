@@ -71,7 +71,10 @@ def test_what_fails_runs_again(client: Client, started: Starts, fault: Fault) ->
             jobs[way, use_srun] = executor.submit(failing.first_by, directory, name, way)
     executor.update_parameters(slurm_use_srun=True)
     elements = executor.map_array(failing.first_by, [directory] * 3, "abc", ["exception", "", "kill"])
-    endings = {job: started.wait(job) for job in (*jobs.values(), *elements)}
+    # What waits for the success of one of them goes on waiting while that one fails.
+    waits_for = {"dependency": f"afterok:{jobs['memory', True].job_id}", "kill-on-invalid-dep": "yes"}
+    dependent = client.submit(failing.first_by, directory, "dependent", "", slurm_additional_parameters=waits_for)
+    endings = {job: started.wait(job) for job in (*jobs.values(), *elements, dependent)}
     assert [ending.result() for ending in endings.values()] == [None] * len(endings)
 
     for (way, use_srun), job in jobs.items():
@@ -95,6 +98,7 @@ def test_what_fails_runs_again(client: Client, started: Starts, fault: Fault) ->
             assert (second.stderr() or "").startswith("submitit WARNING")
             assert ("FlakyError: not today" in (first.stderr() or "")) == (way == "exception")
             assert "FlakyError" not in (second.stderr() or "")
+    assert dependent.result() == "dependent 0"
     # What was asked for at first is 204 MB.
     memory = jobs["memory", True].get_info()
     assert memory["ReqMem"] == "408M"
@@ -203,6 +207,8 @@ def test_out_of_time(client: Client, started: Starts, fault: Fault) -> None:
         slurm_use_srun=True, retry=submitit.Retry(timeout=submitit.MoreTime(times=5, up_to_min=1))
     )
     capped = executor.submit(failing.first_by, directory, "capped", "time")
+    waits_for = {"dependency": f"afterok:{jobs['time-True'].job_id}", "kill-on-invalid-dep": "yes"}
+    dependent = client.submit(failing.first_by, directory, "dependent", "", slurm_additional_parameters=waits_for)
     late_success.__module__ = "__main__"
     late = client.submit(late_success, directory, retry=ONCE)
     endings = {job: started.wait(job) for job in (*jobs.values(), capped, late)}
@@ -223,6 +229,7 @@ def test_out_of_time(client: Client, started: Starts, fault: Fault) -> None:
             ("COMPLETED", ""),
         ]
     fault.seen("out of time, under `Retry`", "a result, of the next attempt, which has more time", job="plain")
+    assert dependent.result(LONG_S) == "dependent 0"
     assert endings[late].result() is None
     assert (late.result(), started.of("late")) == (0, [0])
     fault.seen(
