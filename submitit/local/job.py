@@ -134,7 +134,10 @@ class LocalJob(Job[R], Generic[R]):
         from submitit.local import history
 
         found = history.attempts(self._root, self.job_id, self.paths, self.watcher.record(self.job_id))
-        return found or super()._attempts()
+        if not found:
+            return super()._attempts()
+        # A result is on disk a moment before its process has ended.
+        return [*found[:-1], found[-1]._replace(state=self.state)]
 
     # ---- for the tracker and the collector
 
