@@ -107,7 +107,9 @@ class Executor(abc.ABC):
             return kept
         executor = self._copy()
         executor.update_parameters(**overrides)
-        for place, job in zip(places, executor._process([kept[place].submission() for place in places]), strict=True):
+        for place, job in zip(
+            places, executor._process(resubmission.calls([kept[place] for place in places])), strict=True
+        ):
             kept[place] = job
         return kept
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from submitit.client.auto import AutoExecutor
     from submitit.client.job import Job
+    from submitit.storage.submission import DelayedSubmission
 
 
 def executor_of(job: Job[Any]) -> AutoExecutor:
@@ -50,3 +51,21 @@ def resubmit(job: Job[Any], overrides: dict[str, Any]) -> Job[Any]:
 def failed(jobs: Iterable[Job[Any]]) -> list[int]:
     """The places of the jobs that are over and have no value to give."""
     return [place for place, job in enumerate(jobs) if job.done() and job.exception() is not None]
+
+
+def calls(jobs: Sequence[Job[Any]]) -> list[DelayedSubmission]:
+    """What each job's ``submission()`` gives. What the elements of an array share is one object again."""
+    from submitit.storage import payload
+
+    shared: dict[str, list[tuple[int, int]]] = {}
+    found: dict[int, DelayedSubmission] = {}
+    for place, job in enumerate(jobs):
+        reference = None if job.paths.submitted_pickle.exists() else job._payload_reference()
+        if reference is None:
+            found[place] = job.submission()
+        else:
+            shared.setdefault(reference[0], []).append((place, reference[1]))
+    for path, elements in shared.items():
+        read = payload.read_submissions(path, [index for _, index in elements])
+        found.update(zip([place for place, _ in elements], read, strict=True))
+    return [found[place] for place in range(len(jobs))]

@@ -122,6 +122,11 @@ def read_submission(path: StrPath, index: int = 0, trust: bool = False) -> Delay
         CorruptFileError: the file is not whole, or holds something else.
         Exception: whatever unpickling raises: a missing module, say.
     """
+    return read_submissions(path, [index], trust)[0]
+
+
+def read_submissions(path: StrPath, indexes: Sequence[int], trust: bool = False) -> list[DelayedSubmission]:
+    """Several submissions of one file, see ``read_submission``. What they share is one object."""
     name = os.fspath(path)
     with open(name, "rb") as file:
         footer = _read_footer(name, file)
@@ -129,14 +134,19 @@ def read_submission(path: StrPath, index: int = 0, trust: bool = False) -> Delay
             # Version 1 wrote plain pickles, and none below `.submitit`.
             check_trust(name, file.fileno(), legacy=footer is None and ".submitit" not in name.split("/"))
         count = 1 if footer is None else footer[2]
-        if not 0 <= index < count:
-            raise IndexError(f"{name!r} holds {count} submission(s), there is none with index {index}.")
+        for index in indexes:
+            if not 0 <= index < count:
+                raise IndexError(f"{name!r} holds {count} submission(s), there is none with index {index}.")
         with serialization.truncated_as_corrupt(name):
-            loaded = serialization.load(file) if footer is None else _Reader(file.fileno(), *footer).element(index)
-    if not isinstance(loaded, DelayedSubmission) and type(loaded).__name__ != DelayedSubmission.__name__:
-        raise CorruptFileError(f"{name!r} holds {type(loaded)}, and should hold a submission.")
-    submission: DelayedSubmission = loaded
-    return submission
+            if footer is None:
+                loaded = [serialization.load(file)] * len(indexes)
+            else:
+                reader = _Reader(file.fileno(), *footer)
+                loaded = [reader.element(index) for index in indexes]
+    for found in loaded:
+        if not isinstance(found, DelayedSubmission) and type(found).__name__ != DelayedSubmission.__name__:
+            raise CorruptFileError(f"{name!r} holds {type(found)}, and should hold a submission.")
+    return loaded
 
 
 def count_submissions(path: StrPath) -> int:
