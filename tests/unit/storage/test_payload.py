@@ -469,11 +469,11 @@ def test_version_1_reads_the_file_of_one_call(tmp_path: Path) -> None:
 
 
 def test_what_elements_share_is_shared_when_they_are_read_together(tmp_path: Path) -> None:
-    shared = [1, 2]
+    shared = list(range(10_000))
     calls = [Call(print, shared, number) for number in range(4)]
     payload.write_payload(tmp_path / "calls", calls)
     first, second = payload.read_submissions(tmp_path / "calls", [3, 1])
-    assert (first.args, second.args) == (([1, 2], 3), ([1, 2], 1))
+    assert (first.args, second.args) == ((shared, 3), (shared, 1))
     assert first.args[0] is second.args[0]
     with pytest.raises(IndexError, match="there is none with index 4"):
         payload.read_submissions(tmp_path / "calls", [0, 4])
