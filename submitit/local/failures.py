@@ -64,14 +64,15 @@ def _reason(job: StartedJob, state: str) -> str:
     recorded = [outcome.read_footer(path) for path in _results(job)]
     if all(footer is not None and footer.success for footer in recorded):
         return ""
+    if any(footer is not None and footer.success is False and footer.attempt == job.attempt for footer in recorded):
+        return ""  # not what the function raised: its value could not be written, or its state not be saved
     if state in _BY_STATE:
         return _BY_STATE[state]
     raised = [outcome.read_footer(path) for path in _set_aside(job) if os.path.exists(path)]
     if raised:
         return retry.EXCEPTION if all(footer is not None and footer.covered for footer in raised) else ""
-    recorded_error = any(footer is not None and footer.success is False for footer in recorded)
-    # What could not be started, or whose result could not be written, has not died without a word.
-    return "" if recorded_error or job.stopped == records.FAILED else retry.KILLED
+    # What could not be started has not died without a word.
+    return "" if job.stopped == records.FAILED else retry.KILLED
 
 
 def settle(job: StartedJob) -> None:

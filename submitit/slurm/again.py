@@ -132,16 +132,17 @@ class Decision:
         footers = [outcome.read_footer(path) for path in self._set_aside()]
         if any(footer is not None and footer.covered for footer in footers):
             return retry.EXCEPTION if all(footer is None or footer.covered for footer in footers) else ""
-        # A rank that raised what is not covered has recorded it; one that died has recorded nothing.
-        return "" if footers or self._some_rank_recorded_an_error() else retry.KILLED
+        return "" if footers else retry.KILLED
 
     def _set_aside(self) -> list[str]:
         paths = [outcome.set_aside_path(result, self._env._attempt) for result in self._results()]
         return [path for path in paths if os.path.exists(path)]
 
     def _some_rank_recorded_an_error(self) -> bool:
+        """Not what the function raised, which is set aside: its value could not be written, or its state not be saved."""
         footers = [outcome.read_footer(path) for path in self._results()]
-        return any(footer is not None and footer.success is False for footer in footers)
+        mine = [footer for footer in footers if footer is not None and footer.attempt == self._env._attempt]
+        return any(footer.success is False for footer in mine)
 
     def _results(self) -> list[str]:
         job_id = self._env.job_id
@@ -154,7 +155,7 @@ class Decision:
     # ---- another attempt
 
     def _again(self, shown: JobRecord, when: str, reason: str) -> bool:
-        if self._all_succeeded():
+        if self._all_succeeded() or self._some_rank_recorded_an_error():
             return False
         count = sum(marker.kind == f"retry-{reason}" for marker in self._markers)
         times = self._retry.times(reason)

@@ -233,3 +233,20 @@ def test_retry_failed(executor: submitit.LocalExecutor, starts: Path) -> None:
     assert auto._executor.parameters == {"timeout_min": 5}
     (starts / "go").write_text("go")
     assert blocked.exception(DEADLINE_S) is None
+
+
+def return_what_cannot_be_written(directory: str) -> object:
+    failing.note(directory, "unwritable")
+    return (number for number in range(3))
+
+
+return_what_cannot_be_written.__module__ = "__main__"
+
+
+def test_what_has_returned_does_not_run_again(executor: submitit.LocalExecutor, starts: Path) -> None:
+    """Its value cannot be written: that is so the next time as well, and what it did is done."""
+    executor.update_parameters(retry=submitit.Retry(exception=5, killed=5))
+    job = executor.submit(return_what_cannot_be_written, str(starts))
+    with pytest.raises(errors.FailedJobError, match="cannot be pickled"):
+        job.result(DEADLINE_S)
+    assert failing.starts(starts) == {"unwritable": [0]}
