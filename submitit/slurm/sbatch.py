@@ -146,6 +146,7 @@ _EXECUTOR = "export SUBMITIT_EXECUTOR=slurm"
 
 #: Goes on after `_SHELL` where failures are looked into: the kernel counts what it has killed for memory in the control group
 #: that the rank and its shell are in. Holds no single quote either.
+_LAST_WORD = 'submitit_mark "exit-$submitit_code"'
 _WATCH = """submitit_kills() {
   while IFS=: read -r submitit_number submitit_names submitit_path; do
     case ",$submitit_names," in
@@ -172,22 +173,24 @@ def with_retry(script: str, policy: str, program: str) -> str:
 
     ``policy`` is a shell word, ``program`` are the words of a command, to which what has happened is added.
     """
-    if f"\n{_EXECUTOR}\n" not in script or not script.endswith('\nexit "$submitit_code"\n'):
+    top, begins, rest = script.partition(f"\n{_EXECUTOR}\n")
+    end = '\nexit "$submitit_code"\n'
+    if not begins or not rest.endswith(end):
         raise ValueError("The batch script is none of this library's: retry=… cannot be added to it")
-    first = [line for line in script.split("\n") if line.startswith("#SBATCH ")]
-    if not any(line.startswith(("#SBATCH --requeue", "#SBATCH --no-requeue")) for line in first):
-        script = script.replace(first[-1], f"{first[-1]}\n#SBATCH --requeue", 1)
-    script = script.replace(
-        'submitit_mark "exit-$submitit_code"\n}\n\'', f'submitit_mark "exit-$submitit_code"\n}}\n{_WATCH}\'', 1
-    )
-    script = script.replace('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit ', 1)
-    script = script.replace("\nsrun --", "\nsrun --kill-on-bad-exit=1 --", 1)
-    script = script.replace("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n", 1)
-    script = script.replace(
-        'submitit_mark "exit-$submitit_code"\nsubmitit_task=batch\n',
-        'submitit_mark "exit-$submitit_code"\nsubmitit_look\nsubmitit_task=batch\n',
-        1,
-    )
+    options, blank, shell = top.partition("\n\n# the shell around")
+    if "\n#SBATCH --requeue" not in options and "\n#SBATCH --no-requeue" not in options:
+        options = _with_option(options, "#SBATCH --requeue")
+    shell = shell.replace(f"{_LAST_WORD}\n}}\n'", f"{_LAST_WORD}\n}}\n{_WATCH}'", 1)
+    # Not in the setup or in the teardown, which may hold anything.
+    command, teardown, further = rest.partition("\n\n# teardown\n")
+    for before, after in (
+        ('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit '),
+        ("\nsrun --", "\nsrun --kill-on-bad-exit=1 --"),
+        ("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n"),
+        (f"{_LAST_WORD}\nsubmitit_task=batch\n", f"{_LAST_WORD}\nsubmitit_look\nsubmitit_task=batch\n"),
+    ):
+        command = command.replace(before, after, 1)
+    rest = f"{command}{teardown}{further}"
     lines = [
         _EXECUTOR,
         f"export SUBMITIT_RETRY={policy}",
@@ -206,9 +209,15 @@ def with_retry(script: str, policy: str, program: str) -> str:
         '  if [ -n "$submitit_decided" ]; then exit 1; fi',
         "fi",
     ]
-    script = script.replace(f"\n{_EXECUTOR}\n", "\n" + "\n".join(lines) + "\n", 1)
-    head = script.removesuffix('exit "$submitit_code"\n')
-    return f'{head}if [ "$submitit_code" != 0 ]; then submitit_again ended; fi\nexit "$submitit_code"\n'
+    looked_into = f'\nif [ "$submitit_code" != 0 ]; then submitit_again ended; fi{end}'
+    return "\n".join([f"{options}{blank}{shell}", *lines, rest.removesuffix(end) + looked_into])
+
+
+def _with_option(options: str, line: str) -> str:
+    """The script's beginning with one more ``#SBATCH`` line, after the others."""
+    lines = options.split("\n")
+    last = max(number for number, word in enumerate(lines) if word.startswith("#SBATCH "))
+    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :]])
 
 
 def with_python_check(script: str, python: str) -> str:

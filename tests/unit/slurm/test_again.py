@@ -89,6 +89,16 @@ def test_what_the_user_says_of_requeues_stays(tmp_path: Path) -> None:
         assert [line for line in script.splitlines() if "requeue" in line] == [f"#SBATCH --{option}"]
 
 
+@pytest.mark.parametrize("use_srun", [True, False])
+def test_the_users_own_lines_stay_as_they_are(tmp_path: Path, use_srun: bool) -> None:
+    setup = ["srun --ntasks=1 hostname", "submitit_task=0", "#SBATCH --requeue", 'x; submitit_rank "$@"; exit 1']
+    script = script_of(tmp_path, use_srun=use_srun, retry=Retry(), setup=setup, teardown=setup)
+    assert script.count("\n" + "\n".join(setup) + "\n") == 2
+    assert script.partition("# setup")[0].count("#SBATCH --requeue\n") == 1
+    assert ("srun --kill-on-bad-exit=1 --output" in script) == use_srun
+    assert "submitit_again begins" in script.partition("# setup")[2]
+
+
 def test_srun_args_have_the_last_word(tmp_path: Path) -> None:
     script = script_of(tmp_path, retry=Retry(), srun_args=["--kill-on-bad-exit=0"])
     line = next(line for line in script.splitlines() if line.startswith("srun "))
