@@ -91,7 +91,7 @@ def test_what_the_user_says_of_requeues_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("use_srun", [True, False])
 def test_the_users_own_lines_stay_as_they_are(tmp_path: Path, use_srun: bool) -> None:
-    setup = ["srun --ntasks=1 hostname", "submitit_task=0", "#SBATCH --requeue", 'x; submitit_rank "$@"; exit 1']
+    setup = ["srun --ntasks=1 hostname", "submitit_task=0", 'x; submitit_rank "$@"; exit 1']
     script = script_of(tmp_path, use_srun=use_srun, retry=Retry(), setup=setup, teardown=setup)
     assert script.count("\n" + "\n".join(setup) + "\n") == 2
     assert script.partition("# setup")[0].count("#SBATCH --requeue\n") == 1
