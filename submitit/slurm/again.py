@@ -65,7 +65,7 @@ class Decision:
 
     def begins(self) -> bool:
         """Whether this attempt must not run: its node has failed under an earlier one, or too many have."""
-        vanished = self._vanished()
+        vanished = [] if self._all_succeeded() else self._vanished()
         most = self._retry.times(retry.NODE_FAIL)
         if len(vanished) > most:
             _say(
