@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from submitit.local.debug import DebugExecutor, DebugJob
     from submitit.local.local import LocalExecutor, LocalJob
     from submitit.orchestrator.environment import JobEnvironment
+    from submitit.orchestrator.retry import MoreMemory, MoreTime, OnException, Retry
     from submitit.slurm.slurm import SlurmExecutor, SlurmJob
 
 __version__ = "2.0.0"
@@ -62,6 +63,10 @@ __all__ = [
     "throttle",
     "wait",
     "result_of",
+    "Retry",
+    "MoreMemory",
+    "MoreTime",
+    "OnException",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -103,6 +108,10 @@ _HOMES = {
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
     "result_of": "submitit.client.dependencies",
+    "Retry": "submitit.orchestrator.retry",
+    "MoreMemory": "submitit.orchestrator.retry",
+    "MoreTime": "submitit.orchestrator.retry",
+    "OnException": "submitit.orchestrator.retry",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",

@@ -9,6 +9,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "attempt",
             "auto",
             "awaitable",
             "batch",
@@ -23,6 +24,7 @@ if not TYPE_CHECKING:
             "mapping",
             "packed",
             "parameters",
+            "resubmission",
             "throttling",
             "waiting",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copy
 import sys
 import warnings
 from pathlib import Path
@@ -262,6 +263,35 @@ class Executor(abc.ABC):
             warnings.warn("Received an empty job array", UserWarning, stacklevel=3)
             return []
         return self._process(submissions)
+
+    def retry_failed(self, jobs: Iterable[Job[R]], **overrides: Any) -> list[Job[R]]:
+        """Submit the calls of those ``jobs`` once more that have failed, as one array; the others are left alone.
+
+        Returns a list as long as ``jobs``, with the new jobs in the places of the failed ones, and every other handle as it is: of
+        jobs that have succeeded, and of those that are not over. Failed is what is over and has no value to give, for whatever
+        reason, a cancellation included. What is submitted has this executor's parameters, with the ``overrides`` for it alone; a
+        function that has saved its state goes on from there.
+        """
+        from submitit.client import resubmission
+
+        kept = list(jobs)
+        places = resubmission.failed(kept)
+        if not places:
+            return kept
+        executor = self._copy()
+        executor.update_parameters(**overrides)
+        for place, job in zip(
+            places, executor._process(resubmission.calls([kept[place] for place in places])), strict=True
+        ):
+            kept[place] = job
+        return kept
+
+    def _copy(self) -> Executor:
+        """An executor like this one, whose parameters are its own."""
+        made = copy.copy(self)
+        made.parameters = dict(self.parameters)
+        made._delayed_batch = None
+        return made
 
     def _process(self, submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         self._attach_dependencies(submissions)

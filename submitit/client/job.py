@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.awaitable import AsyncJobProxy
     from submitit.errors import FailedJobError, UncompletedJobError
+    from submitit.orchestrator import sources
     from submitit.orchestrator.collector import Ending, Sighting
     from submitit.orchestrator.sources import Source
     from submitit.storage.submission import DelayedSubmission
@@ -128,6 +130,13 @@ class Job(Generic[R]):
     def paths(self) -> JobPaths:
         """Where the job's files lie, those of its first task."""
         return self._paths
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """How each start of the job went, the first one first: its state, node, exit code, usage and logs, and why another
+        followed. Asks the scheduler's accounts where there are some.
+        """
+        return self._attempts()
 
     def task(self, task_id: int) -> Job[R]:
         """The handle of one task: ``result()``, logs and errors of that rank alone."""
@@ -373,6 +382,20 @@ class Job(Generic[R]):
                 if not self.watcher.is_done(self.job_id, mode="cache"):
                     self.cancel(check=False)
 
+    # ---- again
+
+    def resubmit(self, **overrides: Any) -> Job[R]:
+        """Submit the call once more: a new job of the same backend, folder and parameters, but for the ``overrides``.
+
+        These are named as ``AutoExecutor.update_parameters`` takes them. The call is what ``submission()`` gives: a function that
+        has saved its state goes on from there. Works for handles found again as well, with the parameters that the folder's
+        journal holds; ``LookupError`` if none does. This job stays as it is, whatever has become of it.
+        """
+        from submitit.client import resubmission
+
+        made: Job[R] = resubmission.resubmit(self, overrides)
+        return made
+
     # ---- logs
 
     def stdout(self) -> str | None:
@@ -404,6 +427,14 @@ class Job(Generic[R]):
         """
         assert self.num_tasks == 1, "You should use `await job.awaitable().results()` if your job has subtasks."
         return self.awaitable().result().__await__()
+
+    def _attempts(self) -> list[Attempt]:
+        """As ``attempts``, where nothing but the job's present state and its result is known."""
+        from submitit.client.attempt import Attempt
+        from submitit.storage import outcome
+
+        attempt = Attempt(0, self.state, paths=self.paths)
+        return [attempt.told_by(outcome.read_footer(self.paths.locate("result_pickle")))]
 
     # ---- for the tracker and the collector
 
@@ -445,6 +476,10 @@ class Job(Generic[R]):
         Returns whether all is done; if not, the scheduler is asked about the job soon again.
         """
         return True
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        """Whether another job takes the place of this one, whose policy asks for a further attempt that was refused."""
+        return False
 
     def _found_again(self) -> bool:
         """Whether the job may have ended before this handle was made."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,9 +66,11 @@ def records(
         "python": sys.executable,
         "backend": executor.name(),
         "name": str(executor.parameters.get(executor._own_name("name")) or "submitit"),
-        "parameters": {name: plain(value) for name, value in executor.parameters.items() if value is not None},
+        "parameters": {name: plain(value) for name, value in executor.parameters.items()},
         "folder": str(executor.folder),
     }
+    if arguments := _arguments(executor):
+        common["arguments"] = arguments
     if payload is not None:
         common["payload"] = os.path.basename(payload)
     return [
@@ -80,6 +83,13 @@ def records(
         }
         for group in _grouped([job.job_id for job in jobs])
     ]
+
+
+def _arguments(executor: Executor) -> dict[str, Any]:
+    """What the executor was made with, beside its folder, as far as it is not the default."""
+    usual = {"max_num_timeout": 3, "max_pickle_size_gb": 1.0, "python": shlex.quote(sys.executable)}
+    given = {name: getattr(executor, name, value) for name, value in usual.items()}
+    return {name: plain(value) for name, value in given.items() if value != usual[name]}
 
 
 def _jobs(group: _Group, first: int, in_payload: bool) -> dict[str, Any]:
@@ -203,6 +213,12 @@ def plain(value: Any) -> Any:
     """``value`` as JSON can hold it: what is not made of plain values is its ``repr``."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if hasattr(type(value), "plain"):  # a policy
+        return plain(value.plain())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(type(value), "__index__"):
+        return int(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -16,6 +16,7 @@ from submitit.errors import JobCancelledError, JobDependencyError
 from submitit.orchestrator.environment import JobEnvironment
 from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage import atomic
+from submitit.storage.submission import DelayedSubmission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
-    from submitit.storage.submission import DelayedSubmission
 
 R = TypeVar("R", covariant=True)
 
@@ -62,6 +62,14 @@ class DebugJob(Job[R]):
     def submission(self) -> DelayedSubmission:
         """The very object that runs."""
         return self._submission
+
+    def resubmit(self, **overrides: Any) -> DebugJob[R]:
+        """A new job for the same call. There are no parameters here that could be others."""
+        call = self._submission
+        made: list[DebugJob[R]] = DebugExecutor(self.paths._folder)._process(  # type: ignore[assignment]
+            [DelayedSubmission(call.function, *call.args, **call.kwargs)]
+        )
+        return made[0]
 
     @property
     def num_tasks(self) -> int:
@@ -202,7 +210,10 @@ class DebugJob(Job[R]):
 
 
 class DebugExecutor(Executor):
-    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it."""
+    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it.
+
+    ``retry`` too: a debugger is to see the first failure.
+    """
 
     job_class = DebugJob
     _takes_dependencies = True

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 class Batch:
     """Jobs that were submitted together and still wait."""
 
-    __slots__ = ("_order", "group", "held", "key", "launch", "request", "root", "waiting")
+    __slots__ = ("_order", "group", "held", "key", "launch", "not_before", "request", "root", "waiting")
 
     def __init__(self, key: int, root: Root, launch: Launch, group: int) -> None:
         self.key, self.root, self.launch, self.group = key, root, launch, group
         self.request = scheduler.Request.of(launch)
+        #: When they may start at the earliest, on the monotonic clock.
+        self.not_before = 0.0
         #: Payload reference and number of the coming attempt of each job.
         self.waiting: dict[str, tuple[str | None, int]] = {}
         #: Those of them that wait for other jobs first.

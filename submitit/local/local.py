@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from submitit import environ
-from submitit.client.parameters import without_markers
+from submitit.client.parameters import check_retry, without_markers
 from submitit.executors import foreign_python
 from submitit.executors.pickling import PicklingExecutor, discard
 from submitit.local.environment import LOCAL_REQUEUE_RETURN_CODE, LocalJobEnvironment
@@ -66,7 +66,7 @@ class LocalExecutor(PicklingExecutor):
     (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use, the job's included, for it to start; the
     machine's), ``max_jobs`` (how many jobs of this process may run then, the job included), ``array_parallelism`` (how many jobs
     of an array run at a time), ``preload`` (names of modules that are loaded once, in the process from which the tasks are
-    forked).
+    forked), ``retry`` (what to do about failures, see ``submitit.Retry``).
 
     No two jobs of this user and machine have a GPU in common, whichever process submitted them; a job's GPUs are those of the
     jobs that it submits in its turn. Where no GPU can be found, jobs that ask for some are told the first numbers and do not wait.
@@ -88,13 +88,15 @@ class LocalExecutor(PicklingExecutor):
 
     @classmethod
     def _valid_parameters(cls) -> set[str]:
-        return {"array_parallelism", "max_cpus", "max_jobs", "preload", "setup", "signal_delay_s", "visible_gpus"}
+        names = {"array_parallelism", "max_cpus", "max_jobs", "preload", "setup", "signal_delay_s", "visible_gpus"}
+        return names | {"retry"}
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Keep parameters; ``ValueError`` for what this machine cannot give."""
         kwargs = without_markers(kwargs)
         if (kwargs.get("nodes") or 1) > 1:
             raise ValueError("LocalExecutor can use only one node. Use nodes=1")
+        check_retry(kwargs.get("retry"))
         merged = {**self.parameters, **kwargs}
         gpus = merged.get("gpus_per_node") or 0
         visible = merged.get("visible_gpus")
@@ -235,6 +237,7 @@ class LocalExecutor(PicklingExecutor):
             user_signal=user_signal(os.environ),
             stderr_to_stdout=bool(given.get("stderr_to_stdout", False)),
             preload=list(given.get("preload") or ()),
+            retry=given["retry"].plain() if "retry" in given else None,
         )
 
     def _default_words(self) -> list[str]:

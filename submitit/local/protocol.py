@@ -76,6 +76,8 @@ class Launch(NamedTuple):
     preload: list[str]
     #: The submitter's limits: see `processes.limits`.
     limits: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
+    #: What to do about failures, as `orchestrator.retry` writes it down; ``None``: nothing.
+    retry: dict[str, Any] | None = None
 
 
 def encode(message: dict[str, Any]) -> bytes:

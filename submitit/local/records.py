@@ -4,6 +4,7 @@ The journal is the truth about local jobs for every process but their client, wh
 written. One JSON object a line, ``event`` first:
 
     controller   who writes: its name, machine, pid and start time, and those of its client
+    attempt      how one attempt of a job ended that was not its last, with the reason for which it was started again
     state        a job's new state; its keys are those of `Record`. Several jobs that begin to wait share one line, with
                  ``jobs``: [[first id, last id], ...] in place of ``job``
     closed       nothing follows: every job came to an end and the client was gone
@@ -68,6 +69,10 @@ class Record(NamedTuple):
         fields = self._asdict()
         kept = {key: value for key, value in fields.items() if value != _DEFAULTS.get(key)}
         return {"event": "state", **kept}
+
+    def write_attempt(self, reason: str) -> dict[str, Any]:
+        """The record as what became of one attempt, after which the job was started again for a reason."""
+        return {**self._replace(over=False).write(), "event": "attempt", "again": reason}
 
     @classmethod
     def read(cls, line: dict[str, Any]) -> Record:

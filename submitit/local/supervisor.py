@@ -6,13 +6,23 @@ step is a `Record`, written to the journal and handed to ``tell`` before anythin
 
 from __future__ import annotations
 
+import heapq
 import os
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import environment, memory_kills, processes, records, scheduler, signalling, tasks, usage
+from submitit.local import (
+    environment,
+    memory_kills,
+    processes,
+    records,
+    scheduler,
+    signalling,
+    tasks,
+    usage,
+)
 from submitit.local.jobs import Batch, StartedJob
 from submitit.local.leases import Lease, Leases
 from submitit.local.nurseries import Start
@@ -75,6 +85,10 @@ class Supervisor:
         #: Tokens of jobs that are over, whose last processes may still have to be killed.
         self._remains: set[str] = set()
         self._retry_at: float | None = None
+        #: How often each job was started again because it had failed, by the reasons.
+        self._failures: dict[tuple[str, str], dict[str, int]] = {}
+        #: When jobs may start that are kept from it, the next first.
+        self._due: list[float] = []
 
     # ---- what the client asks for
 
@@ -164,6 +178,8 @@ class Supervisor:
             moments.append(self._look_at)
         if self._retry_at is not None:
             moments.append(self._retry_at)
+        if self._due:
+            moments.append(self._due[0])
         for job in self._running.values():
             if job.warn_at is not None and job.gate is None:
                 moments.append(job.warn_at)
@@ -185,6 +201,9 @@ class Supervisor:
                     self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
+        while self._due and now >= self._due[0]:
+            heapq.heappop(self._due)
+            self._undecided = True
         self._start_what_fits(now)  # before what takes longer, and again after it
         if (self._queue or self._running or self._leases.lingering or self._behind) and now >= self._look_at:
             self._look_at = now + LOOK_S
@@ -210,6 +229,8 @@ class Supervisor:
             job.requeued = os.path.exists(job.batch.root.requeue_file(job.id))
             if job.requeued and len(job.living) > 1:
                 self._stop(job, job.stopped or records.PENDING)  # as a requeued job's other tasks are on Slurm
+        if code != 0 and not job.stopped and job.batch.launch.retry is not None and len(job.living) > 1:
+            self._stop(job, records.PENDING)  # it runs again as a whole, if it does
         if not job.stopped:
             signalling.send_to_group(pid, signal.SIGKILL)
         self._nurseries.reap(pid)
@@ -224,7 +245,8 @@ class Supervisor:
         rank = job.living.pop(pid)
         job.usage.ended(cpu_s, max_rss_mb)
         launch = job.batch.launch
-        if not job.stopped and not job.memory_kill and memory_kills.killed(job.exits[rank], shell=launch.shell):
+        told_to_end = job.stopped not in ("", records.PENDING)
+        if not told_to_end and not job.memory_kill and memory_kills.killed(job.exits[rank], shell=launch.shell):
             job.memory_kill = self._memory_kills.explain(pid, rank, job.began, job.usage, launch.mem_gb)
         if job.stopped:
             # A shell may be gone before what it ran: that still has its time.
@@ -263,6 +285,7 @@ class Supervisor:
                 batch.key, batch.request, len(batch.waiting) - len(batch.held), batch.group, batch.launch.parallelism
             )
             for batch in self._queue.values()
+            if batch.not_before <= now
         )
         running = [
             scheduler.Running.of(
@@ -294,6 +317,12 @@ class Supervisor:
             job.gpus = tuple(batch.launch.visible_gpus[: batch.launch.gpus])
         self._running[key] = self._places[batch.root.path, job_id] = job
         env = {tasks.TOKEN: job.token, environment.REQUEUE: batch.root.requeue_file(job_id)}
+        if batch.launch.retry is not None:
+            import json
+
+            from submitit.orchestrator.retry import VARIABLE
+
+            env[VARIABLE] = json.dumps(batch.launch.retry)
         try:
             job.gate = tasks.Gate()
             self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, job.gpus, env, job.gate))
@@ -435,7 +464,7 @@ class Supervisor:
             self._leases.give_back(job.lease)
         if job.requeued and job.stopped != records.CANCELLED and not self._closing:
             self._requeue(job)
-        else:
+        elif not self._start_again(job):
             state = self._final_state(job)
             if state == records.FAILED and not job.reason and job.lacks_room():
                 job.reason = "no space is left on the disk of the job's folder"
@@ -458,10 +487,36 @@ class Supervisor:
             os.unlink(root.requeue_file(job.id))
         except OSError as error:
             print(f"cannot remove a requeue file: {error}", file=sys.stderr, flush=True)
+        root.write(self._record(job, self._final_state(job), over=True).write_attempt("requeue"))
+        self._queue_again(job, launch)
+
+    def _queue_again(self, job: StartedJob, launch: Launch, delay_s: float = 0.0) -> None:
+        root = job.batch.root
         batch = Batch(self._next(), root, launch, job.batch.group)
         batch.add(job.id, job.reference, job.attempt + 1)
+        if delay_s:
+            batch.not_before = time.monotonic() + delay_s
+            heapq.heappush(self._due, batch.not_before)
         self._queue[batch.key] = self._places[root.path, job.id] = batch
         self._say(root, Record(job.id, records.PENDING, False, time.time(), job.attempt + 1, launch.tasks))
+
+    def _start_again(self, job: StartedJob) -> bool:
+        """Whether a job that has ended waits again, because it has failed and its policy says so."""
+        if job.batch.launch.retry is None:
+            return False
+        from submitit.local import failures
+
+        key = (job.batch.root.path, job.id)
+        state = self._final_state(job)
+        before = self._failures.pop(key, {})
+        found = None if self._closing else failures.again(job, state, before)
+        if found is None:
+            failures.settle(job)
+            return False
+        self._failures[key] = {**before, found.reason: before.get(found.reason, 0) + 1}
+        job.batch.root.write(self._record(job, state, over=True).write_attempt(found.reason))
+        self._queue_again(job, found.launch, found.delay_s)
+        return True
 
     def _record(self, job: StartedJob, state: str, *, over: bool) -> Record:
         now = time.time()

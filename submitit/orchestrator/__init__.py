@@ -19,6 +19,7 @@ if not TYPE_CHECKING:
             "environment",
             "interruption",
             "notifier",
+            "retry",
             "runner",
             "signals",
             "sources",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -104,7 +105,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
             int(task): attempt.exits[task] for task in tasks if task in attempt.exits and task not in attempt.recorded
         }
         unheard = bool(set(tasks) - attempt.recorded)
-        sighting.suspicious |= bool(dead) or (
+        sighting.suspicious |= (bool(dead) and not attempt.undecided) or (
             unheard and ("batch" in attempt.exits or (attempt.terminated and not sighting.confirmed))
         )
     info: dict[str, str] = job.watcher.get_info(job.job_id, mode="cache")
@@ -125,6 +126,9 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     if state in _WAITING:
         if not attempt.requeued or job._hasten(attempt.number, info):
             sighting.settled, sighting.suspicious = attempt.number, False
+    elif attempt.undecided:  # its script looks into the failure, and leaves a marker when it has
+        if state in _ALIVE:
+            sighting.confirmed, sighting.suspicious = True, False
     elif state in _ALIVE and dead and not attempt.terminated:
         # one rank died under the others, or the scheduler is about to see that there is none left
         settling_s = MEMORY_SETTLING_S if _shows_memory(job, dead) else SETTLING_S
@@ -144,7 +148,8 @@ def _shows_memory(job: Collectable, dead: Iterable[int]) -> bool:
 
 
 def _tells_of_memory(stderr: str) -> bool:
-    return any(words in stderr for words in _MEMORY_WORDS)
+    of_last_attempt = stderr.rpartition("begins: what stands above is of earlier ones")[2]
+    return any(words in of_last_attempt for words in _MEMORY_WORDS)
 
 
 def _ending_for_good(job: Collectable, info: dict[str, str], sighting: Sighting) -> str:
@@ -193,11 +198,33 @@ def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dic
     """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
     if _all_recorded(job):
         return RECORDED
+    attempt = sighting.attempt
     sighting.suspicious = True
+    if attempt is not None and attempt.refused and job._goes_on_elsewhere(attempt):
+        return None
+    if _was_set_aside(job, attempt):
+        return RECORDED
     on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
     if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):
         return None
     return Ending(info.get("State", "") or JobState.UNKNOWN.value, dead, dict(info))
+
+
+def _was_set_aside(job: Collectable, attempt: Attempt | None) -> bool:
+    """Put the errors in their places that an attempt has left in case that it is not the last; whether nothing is missing then.
+
+    The job is over, and whoever was to do that could not.
+    """
+    if attempt is None or attempt.retried:
+        return False
+    from submitit.storage import outcome
+
+    for task in job._tasks:
+        result = job._result_path(task)
+        if not os.path.exists(result):
+            with contextlib.suppress(OSError):
+                os.replace(outcome.set_aside_path(result, attempt.number), result)
+    return _all_recorded(job)
 
 
 def _told_exits(job: Collectable, info: dict[str, str]) -> dict[int, int]:

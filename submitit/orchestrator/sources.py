@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from submitit.orchestrator.wake import Wake
+    from submitit.storage.events import Marker
 
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
@@ -115,6 +116,11 @@ class Attempt(NamedTuple):
     terminated: bool
     #: Whether the job itself has asked to be run again.
     requeued: bool = False
+    #: Whether its script runs, and will say at its end whether the job is over.
+    undecided: bool = False
+    #: Why its script has asked for another attempt, and was heard; and why it has in vain.
+    retried: str = ""
+    refused: str = ""
 
 
 class MarkerSource(Source):
@@ -166,7 +172,9 @@ class MarkerSource(Source):
 
     def _seems_failed(self, job_id: str) -> bool:
         attempt = self.attempt(job_id)
-        return attempt is not None and (attempt.terminated or bool(attempt.exits.get("batch")))
+        if attempt is None or attempt.undecided or attempt.retried:
+            return False
+        return attempt.terminated or bool(attempt.exits.get("batch"))
 
     def _doubt(self, failed: str) -> list[str]:
         """The jobs that wait for one that has failed, directly or not; the scheduler is asked about them."""
@@ -191,19 +199,23 @@ class MarkerSource(Source):
             return None
         return _attempt_told_often(history) if isinstance(history, tuple) else _attempt_told(history)
 
-    def node(self, job_id: str, task: str) -> str:
-        """The node that a task last left a marker from; ``""`` where it left none."""
-        for marker in reversed(self._directory.markers(job_id)):
-            if marker.task == task:
-                return self._directory.node(marker)
-        return ""
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """What is known of all attempts of a job that have left a marker, the first one first."""
+        markers = self._directory.markers(job_id)
+        return [_read(number, markers) for number in sorted({marker.attempt for marker in markers})]
+
+    def node(self, job_id: str, task: str, attempt: int | None = None) -> str:
+        """The node that a task last left a marker from, or first did in an attempt; ``""`` where it left none."""
+        markers = [marker for marker in self._directory.markers(job_id) if marker.task == task]
+        if attempt is not None:
+            markers = [marker for marker in reversed(markers) if marker.attempt == attempt]
+        return self._directory.node(markers[-1]) if markers else ""
 
 
-def _attempt_told(history: Iterable[str]) -> Attempt:
-    """What markers say of the latest attempt that left one."""
-    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
-    latest = max(marker.attempt for marker in markers)
+def _read(latest: int, markers: Iterable[Marker]) -> Attempt:
+    """What the markers of one job say of its attempt of that number."""
     started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+    words = {"retry": "", "refused": "", "final": ""}
     for marker in markers:
         if marker.attempt != latest:
             continue
@@ -217,7 +229,27 @@ def _attempt_told(history: Iterable[str]) -> Attempt:
             requeued = True
         elif marker.code is not None:
             exits[marker.task] = marker.code
-    return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+        else:
+            word, _, reason = marker.kind.partition("-")
+            words[word] = reason or word
+    undecided = "batch" in started and "batch" not in exits and not words["final"]
+    return Attempt(
+        latest,
+        frozenset(started - {"batch"}),
+        frozenset(recorded),
+        exits,
+        terminated,
+        requeued,
+        undecided,
+        words["retry"],
+        words["refused"],
+    )
+
+
+def _attempt_told(history: Iterable[str]) -> Attempt:
+    """What markers say of the latest attempt that left one."""
+    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
+    return _read(max(marker.attempt for marker in markers), markers)
 
 
 _attempt_told_often = lru_cache(maxsize=1024)(_attempt_told)

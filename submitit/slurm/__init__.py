@@ -9,9 +9,11 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "again",
             "attempts",
             "dependencies",
             "environment",
+            "history",
             "job_ids",
             "limits",
             "nodelist",
@@ -23,6 +25,7 @@ if not TYPE_CHECKING:
             "sending",
             "shield",
             "slurm",
+            "successors",
             "waiting",
             "watcher",
         ),

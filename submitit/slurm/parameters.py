@@ -96,7 +96,7 @@ EQUIVALENTS: Final = {
 }
 
 #: What only the executor knows, and its default: it gives the script something else instead.
-EXECUTORS_OWN: Final[Mapping[str, Any]] = {"gpus_as_gres": False}
+EXECUTORS_OWN: Final[Mapping[str, Any]] = {"gpus_as_gres": False, "retry": None}
 #: Of several values sbatch makes one, separated by commas.
 LISTS: Final = frozenset(
     {"dependency", "exclude", "gres", "mail_type", "nodelist", "partition", "qos"}
@@ -209,9 +209,8 @@ def check_forms(parameters: Mapping[str, Any]) -> None:
         as_good = name == "array_parallelism" and isinstance(value, float) and value.is_integer()
         if value is not None and not is_whole(value) and not as_good:
             raise TypeError(f"Parameter {name!r} takes a whole number, not {value!r}")
-    for name in EXECUTORS_OWN:
-        if not isinstance(parameters.get(name), (bool, type(None))):
-            raise TypeError(f"Parameter {name!r} takes True or False, not {parameters[name]!r}")
+    if not isinstance(parameters.get("gpus_as_gres"), (bool, type(None))):
+        raise TypeError(f"Parameter 'gpus_as_gres' takes True or False, not {parameters['gpus_as_gres']!r}")
     for names, check in ((_TIMES, check_time), (_MEMORIES, check_memory)):
         for name in names:
             if parameters.get(name) is not None:

@@ -153,6 +153,81 @@ def payload_word(reference: str, *, array: bool, first: int = 0) -> str:
 
 _EXECUTOR = "export SUBMITIT_EXECUTOR=slurm"
 
+#: Goes on after `_SHELL` where failures are looked into: the kernel counts what it has killed for memory in the control group
+#: that the rank and its shell are in. Holds no single quote either.
+_LAST_WORD = 'submitit_mark "exit-$submitit_code"'
+_WATCH = """submitit_kills() {
+  while IFS=: read -r submitit_number submitit_names submitit_path; do
+    case ",$submitit_names," in
+      *,memory,*) set -- "/sys/fs/cgroup/memory$submitit_path/memory.oom_control" ;;
+      ,,) set -- "/sys/fs/cgroup$submitit_path/memory.events" ;;
+      *) continue ;;
+    esac
+    if [ -r "$1" ]; then grep "^oom_kill " "$1"; fi
+  done 2> /dev/null < /proc/self/cgroup
+}
+submitit_look() {
+  if [ "$submitit_code" != 0 ] && [ "$(submitit_kills)" != "$submitit_before" ]; then submitit_mark memory; fi
+}
+submitit_watched() {
+  submitit_before=$(submitit_kills)
+  submitit_rank "$@"
+  submitit_look
+}
+"""
+
+
+def with_retry(script: str, policy: str, program: str) -> str:
+    """``script`` such that a failure is looked into before it ends, by ``program``; see `again`.
+
+    ``policy`` is a shell word, ``program`` are the words of a command, to which what has happened is added.
+    """
+    top, begins, rest = script.partition(f"\n{_EXECUTOR}\n")
+    end = '\nexit "$submitit_code"\n'
+    if not begins or not rest.endswith(end):
+        raise ValueError("The batch script is none of this library's: retry=… cannot be added to it")
+    options, blank, shell = top.partition("\n\n# the shell around")
+    if "\n#SBATCH --requeue" not in options and "\n#SBATCH --no-requeue" not in options:
+        options = _with_option(options, "#SBATCH --requeue")
+    shell = shell.replace(f"{_LAST_WORD}\n}}\n'", f"{_LAST_WORD}\n}}\n{_WATCH}'", 1)
+    # Not in the setup or in the teardown, which may hold anything.
+    command, teardown, further = rest.partition("\n\n# teardown\n")
+    for before, after in (
+        ('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit '),
+        ("\nsrun --", "\nsrun --kill-on-bad-exit=1 --"),
+        ("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n"),
+        (f"{_LAST_WORD}\nsubmitit_task=batch\n", f"{_LAST_WORD}\nsubmitit_look\nsubmitit_task=batch\n"),
+    ):
+        command = command.replace(before, after, 1)
+    rest = f"{command}{teardown}{further}"
+    lines = [
+        _EXECUTOR,
+        f"export SUBMITIT_RETRY={policy}",
+        'export SUBMITIT_BATCH_LOG="$submitit_log"',
+        'export SUBMITIT_BATCH_LOG_FROM="$(wc -c 2> /dev/null < "$submitit_log")"',
+        "submitit_mark run",
+        "submitit_decided=",
+        "submitit_again() {",
+        '  if [ -n "$submitit_decided" ]; then return; fi',
+        "  submitit_decided=1",  # now: a requeue comes back as SIGTERM
+        f'  if (trap "" TERM USR1 USR2; {program} "$1"); then submitit_decided=; elif [ $? != 100 ]; then submitit_decided=; fi',
+        "}",
+        "trap 'submitit_signal TERM; submitit_again told' TERM",
+        'if [ "${SLURM_RESTART_COUNT:-0}" != 0 ]; then',
+        "  submitit_again begins",
+        '  if [ -n "$submitit_decided" ]; then exit 1; fi',
+        "fi",
+    ]
+    looked_into = f'\nif [ "$submitit_code" != 0 ]; then submitit_again ended; fi{end}'
+    return "\n".join([f"{options}{blank}{shell}", *lines, rest.removesuffix(end) + looked_into])
+
+
+def _with_option(options: str, line: str) -> str:
+    """The script's beginning with one more ``#SBATCH`` line, after the others."""
+    lines = options.split("\n")
+    last = max(number for number, word in enumerate(lines) if word.startswith("#SBATCH "))
+    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :]])
+
 
 def with_python_check(script: str, python: str) -> str:
     """``script`` such that it ends at once, and says why, where the shell command ``python`` has no version 2 of this library."""

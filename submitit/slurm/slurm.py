@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from submitit import commands, environ, log
 from submitit.client.job import Job, R
-from submitit.client.parameters import without_markers
+from submitit.client.parameters import check_retry, without_markers
 from submitit.errors import SubmissionRefusedError
 from submitit.executors import arrays
 from submitit.executors.pickling import PicklingExecutor, discard, words_of
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.parameters import EquivalenceDict
     from submitit.executors.arrays import Part
+    from submitit.orchestrator import sources
     from submitit.orchestrator.sources import Source
     from submitit.slurm.waiting import Waiting
     from submitit.storage.submission import DelayedSubmission
@@ -68,10 +70,14 @@ class SlurmJob(Job[R]):
     #: The payload and the index in it, where this process submitted the job.
     _payload: tuple[str, int] | None = None
     _looked_up = False
+    #: The job that took the place of this one, where Slurm had refused to requeue it.
+    _successor: SlurmJob[R] | None = None
 
     @property
     def state(self) -> str:
         """Slurm's word for the job's state. Where the job's own markers tell as much, nobody is asked."""
+        if self._successor is not None:
+            return self._successor.state
         source = self._source()
         if self._cancelled or not isinstance(source, MarkerSource):
             return super().state
@@ -87,6 +93,8 @@ class SlurmJob(Job[R]):
         return super().state
 
     def _last_state(self) -> str:
+        if self._successor is not None:
+            return self._successor._last_state()
         state = super()._last_state()
         word = JobState.read(state)
         if word not in (JobState.PENDING, JobState.UNKNOWN, JobState.COMPLETING) or self._events_path is None:
@@ -114,6 +122,66 @@ class SlurmJob(Job[R]):
             if found is not None and found.get("payload"):
                 self._payload = (f"{layout.payloads}/{found['payload']}", journal.payload_index(found, self.job_id))
         return self._payload
+
+    def _attempts(self) -> list[Attempt]:
+        from submitit.slurm import history
+
+        source = self._source()
+        if source is not None:
+            source.refresh()
+        found = history.attempts(self, source if isinstance(source, MarkerSource) else None)
+        if self._successor is not None:
+            found += [attempt._replace(number=len(found) + attempt.number) for attempt in self._successor.attempts]
+        return found
+
+    # ---- where Slurm has refused another attempt
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        if self._successor is None and self.watcher.is_done(self.job_id, mode="cache"):
+            from submitit.slurm import successors
+
+            found = successors.find(self, attempt)
+            if found is None:
+                return False
+            if found:
+                self._successor = type(self)(self.paths._folder, found, self._tasks)
+        return True
+
+    def _look(self, *, at_files: bool = False) -> bool:
+        if self._successor is None or self._ending is not None:
+            return super()._look(at_files=at_files)
+        source = self._successor._source()
+        if source is not None:
+            source.refresh()
+        if self._successor._look(at_files=True):
+            from submitit.slurm import successors
+
+            successors.adopt(self, self._successor)
+            self._ending = self._successor._ending
+            self._sighting = None
+            self._let_go()
+        return self._ending is not None
+
+    def _suspicious(self) -> bool:
+        waiting = self._successor is not None and self._ending is None
+        return waiting or super()._suspicious()
+
+    @property
+    def _last(self) -> SlurmJob[R]:
+        """The job that is not over as long as this one is not: itself, or what took its place."""
+        return self if self._successor is None else self._successor._last
+
+    def cancel(self, check: bool = True) -> None:
+        if self._successor is None:
+            super().cancel(check)
+        else:
+            self._successor.cancel(check)
+            super()._note_cancelled()
+
+    def _note_cancelled(self) -> None:
+        super()._note_cancelled()
+        if self._successor is not None:
+            self._successor._note_cancelled()
 
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
@@ -145,8 +213,9 @@ class SlurmJob(Job[R]):
         refused: Exception | None = None
         for first in range(0, len(jobs), _MOST_CANCELLED):
             some = jobs[first : first + _MOST_CANCELLED]
+            ids = [job._last.job_id for job in some]  # type: ignore[attr-defined]  # job_class is a SlurmJob
             try:
-                commands.call(["scancel", *job_ids.ranges(job.job_id for job in some)], check=check)
+                commands.call(["scancel", *job_ids.ranges(ids)], check=check)
             except Exception as error:  # noqa: BLE001 - raised below
                 refused = refused or error
                 continue
@@ -196,6 +265,8 @@ class SlurmExecutor(PicklingExecutor):
 
     #: The payload that is being sent, and the place in it of the call of index 0 of this array, were there one.
     _part: tuple[Path, int] | None = None
+    #: The name of the next submission, where it has to be known before.
+    _token: str | None = None
 
     def __init__(
         self,
@@ -245,6 +316,7 @@ class SlurmExecutor(PicklingExecutor):
             kwargs.update(parameters_.convert({"mem_gb": kwargs.pop("mem_gb")}))
         if further := {name: value for name, value in kwargs.items() if name not in defaults}:
             kwargs.update(self._check_options(further, defaults))
+        check_retry(kwargs.get("retry"))
         parameters_.check_values(kwargs)
         parameters_.check_forms(kwargs)
         super()._internal_update_parameters(**kwargs)
@@ -270,7 +342,7 @@ class SlurmExecutor(PicklingExecutor):
         queue, in the journal and named in a log record; if none was, no file is left.
         """
         count = len(delayed_submissions)
-        file = self._payload_path(names.unique_name())
+        file = self._payload_path(self._token or names.unique_name())
         waiting = self._waiting(delayed_submissions)
         self._write_payload(file, delayed_submissions)
         events.EventDirectory(self._events_path()).make()
@@ -403,6 +475,14 @@ class SlurmExecutor(PicklingExecutor):
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         text = _make_sbatch_string(command=command, folder=self.folder, **self._script_parameters())
+        retry = self.parameters.get("retry")
+        if retry is not None and self._has_payload(uid):
+            import json
+
+            policy = shlex.quote(json.dumps(retry.plain()))
+            text = sbatch.with_retry(
+                text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}"
+            )
         if self.python != shlex.quote(sys.executable):
             text = sbatch.with_python_check(text, self.python)
         if not self._has_payload(uid):

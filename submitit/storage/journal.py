@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         name: str
         function: str
         parameters: dict[str, Any]
+        #: What the executor was made with beside its folder, as far as it is not the default.
+        arguments: dict[str, Any]
         jobs: list[str] | ArrayOfJobs
         tasks: int
         #: Where ``jobs`` is a list: index in the payload of the first of them.
@@ -134,12 +136,12 @@ def _parsed(lines: list[bytes]) -> list[dict[str, Any]]:
 
     try:
         records = json.loads(b"[%b]" % b",".join(lines))  # one call for all takes half the time
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for a line that is brackets alone
         records = []
     if len(records) != len(lines):
         records = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]
 
@@ -202,7 +204,7 @@ def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[s
             offset += len(line)
             try:
                 record = json.loads(line) if word in line else None
-            except (ValueError, RecursionError):  # the latter for a line that is brackets alone
+            except (ValueError, RecursionError):
                 record = None
             yield record if isinstance(record, dict) else None, offset
 

@@ -55,6 +55,8 @@ class Footer(NamedTuple):
     python: str | None = None
     #: Version of this library.
     submitit: str | None = None
+    #: Whether the job's policy for failures names what the function raised; ``None`` where there is no policy.
+    covered: bool | None = None
 
 
 #: What a field may hold: a footer that was damaged, or is another program's, says nothing by it.
@@ -133,6 +135,11 @@ def read_result(path: StrPath, trust: bool = False) -> Result:
         raise CorruptFileError(f"{name!r} does not hold a result, but {type(outcome)}.")
     exception = None if pickled is None else load_exception(pickled)
     return Result(outcome[0], outcome[1], exception, None if about is None else _parse_footer(about))
+
+
+def set_aside_path(result: StrPath, attempt: int) -> str:
+    """Where a task whose result file would be ``result`` leaves the error of one attempt, as long as another may follow."""
+    return f"{os.fspath(result).removesuffix('_result.pkl')}_attempt_{attempt}.pkl"
 
 
 def read_footer(path: StrPath) -> Footer | None:

@@ -47,6 +47,14 @@ def executors(executor: submitit.AutoExecutor) -> None:
     executor.dry_run(add, "1")  # type: ignore[arg-type]
     submitit.throttle(jobs, 3)
     submitit.throttle(jobs, "3")  # type: ignore[arg-type]
+    retry = submitit.Retry(submitit.MoreMemory(3, up_to_gb=64), 1, exception=(OSError, "a.B"), killed=1, delay_s=30)
+    limit: float = retry.out_of_memory.up_to_gb
+    submitit.Retry(exception=OSError, timeout="1")  # type: ignore[arg-type]
+    executor.update_parameters(retry=retry)
+    again: list[submitit.Job[str]] = executor.retry_failed(jobs, timeout_min=2)
+    resubmitted: submitit.Job[str] = again[0].resubmit(timeout_min=limit)
+    reason: str = resubmitted.attempts[-1].again
+    print(reason)
     print(script, command)
     executor.no_such_method()  # type: ignore[attr-defined]
 
