@@ -71,6 +71,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "max_rss_mb": (int, float),
     "python": (str,),
     "submitit": (str,),
+    "covered": (bool,),
 }
 
 
