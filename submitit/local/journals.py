@@ -35,6 +35,8 @@ _QUICKEST_S = 0.002
 QUEUED_S, PART_OF_SILENCE = 0.025, 0.001
 #: Of a large journal so many bytes are taken in at a time.
 AT_ONCE = 1 << 20
+#: How a line begins that is about one job, whose id follows.
+_ABOUT_ONE = b'{"event":"state","job":"'
 
 
 _NO_PIDS: list[tuple[int, str]] = []
@@ -85,12 +87,8 @@ class _Book:
         end, begin = self._offset, -1
         while end != begin:
             begin = end
-            lines, end = read_journal(self.path, begin, AT_ONCE)
-            newest = {job: line for line in lines if isinstance(job := line.get("job"), str)}
+            lines, end = read_journal(self.path, begin, AT_ONCE, _newest)
             for line in lines:
-                job = line.get("job")
-                if isinstance(job, str) and newest[job] is not line:
-                    continue  # of thousands of short jobs the end stands beside the start
                 event = line.get("event")
                 if self.header is None:
                     try:
@@ -106,6 +104,16 @@ class _Book:
                 yield from records.read_line(line)
         # Last: a reader that is interrupted, or forked, reads the same lines again, which changes nothing.
         self._offset, self._seen = end, seen
+
+
+def _newest(lines: list[bytes]) -> list[bytes]:
+    """Without what a later line says anew of a job: of thousands of short jobs the end stands beside the start."""
+    newest: dict[bytes | int, bytes] = {}
+    for number, line in enumerate(lines):
+        key = line[: line.find(b'"', len(_ABOUT_ONE))] if line.startswith(_ABOUT_ONE) else number
+        newest.pop(key, None)
+        newest[key] = line
+    return list(newest.values())
 
 
 def _beginning(path: str) -> bytes:

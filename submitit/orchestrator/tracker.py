@@ -10,6 +10,7 @@ others, and wakes them.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ from submitit.orchestrator.sweep import Sweep
 from submitit.orchestrator.wake import Wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from submitit.orchestrator.watcher import InfoWatcher
 
@@ -34,6 +35,8 @@ FIRST_SUSPICION_S, RAREST_SUSPICION_S = 0.05, 5.0
 FIRST_LOOK_S, RAREST_LOOK_S = 0.05, 1.0
 #: Up to so many jobs, their result files are looked for when a wait begins: run by hand they leave no marker.
 FEW_JOBS = 32
+#: From so many on, the collector of garbage is left out where nothing is garbage: it takes as long as all the rest.
+MANY_JOBS = 1000
 #: What is done about thousands of jobs at once is not done again before this many times the work that it was.
 IDLE_TIMES = 1000.0
 LONGEST_SWEEP_S = 300.0
@@ -137,6 +140,19 @@ def questions(watcher: InfoWatcher) -> Questions:
     return found
 
 
+@contextlib.contextmanager
+def _uncollected(count: int) -> Iterator[None]:
+    """While things are found out about ``count`` jobs: what is made for thousands stays, and is no work for the collector."""
+    if count < MANY_JOBS or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class Waiter:
     """Waits for jobs: ``ended`` hands each out once, when it is over. It is one thread's.
 
@@ -167,6 +183,17 @@ class Waiter:
     def add(self, jobs: Iterable[Waitable]) -> None:
         """Wait for these jobs as well. One that is waited for already is waited for once."""
         asked: dict[Source, Waitable] = {}
+        jobs = list(jobs)
+        with _uncollected(len(jobs)):
+            self._add(jobs, asked)
+        for source, job in asked.items():
+            if not source.answers_itself:
+                questions(job.watcher).begin()
+        self._quiet_since = time.monotonic()
+        self._look_at, self._look_pause = self._quiet_since, FIRST_LOOK_S
+        self._swept = None
+
+    def _add(self, jobs: list[Waitable], asked: dict[Source, Waitable]) -> None:
         for job in jobs:
             if job in self._waiting:
                 continue
@@ -179,12 +206,6 @@ class Waiter:
             else:
                 self._listen(job, source)
                 asked[source] = job
-        for source, job in asked.items():
-            if not source.answers_itself:
-                questions(job.watcher).begin()
-        self._quiet_since = time.monotonic()
-        self._look_at, self._look_pause = self._quiet_since, FIRST_LOOK_S
-        self._swept = None
 
     def discard(self, job: Waitable) -> None:
         """Do not wait for this job any more."""
@@ -269,6 +290,19 @@ class Waiter:
                 return self._collect()
 
     def _collect(self) -> list[Waitable]:
+        with _uncollected(len(self._waiting)):
+            over = self._hear()
+        if over is None and time.monotonic() < self._idle_until:
+            return self._run_one()  # twice a second for days: most looks end here
+        over = over or []
+        over += self._look_at_plain()
+        over += self._ask()
+        over += self._sweep()
+        self._idle_until = min(self._idle_until, self._sweep_at)
+        return over or self._run_one()
+
+    def _hear(self) -> list[Waitable] | None:
+        """The jobs that are over by what was told of them; ``None`` if nothing was told of any, and none is to be asked about."""
         looked: dict[Waitable, None] = {}
         for source, jobs in self._by_source.items():
             source.refresh()
@@ -288,15 +322,10 @@ class Waiter:
             if few or _may_be_over(job):
                 looked[job] = None
         self._fresh = []
-        if not (looked or self._suspects or self._plain) and time.monotonic() < self._idle_until:
-            return self._run_one()  # twice a second for days: most looks end here
+        if not (looked or self._suspects or self._plain):
+            return None
         looked.update(dict.fromkeys(self._suspects.values()))
-        over = [job for job in looked if self._look(job)]
-        over += self._look_at_plain()
-        over += self._ask()
-        over += self._sweep()
-        self._idle_until = min(self._idle_until, self._sweep_at)
-        return over or self._run_one()
+        return [job for job in looked if self._look(job)]
 
     def _look(self, job: Waitable) -> bool:
         """Whether a job not handed out yet is over; keeps in mind whether the scheduler has to be asked about it."""

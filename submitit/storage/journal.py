@@ -15,7 +15,7 @@ from submitit.storage.names import client_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypedDict
 
     from submitit.storage.paths import Layout
@@ -114,10 +114,13 @@ class Journal:
             os.close(descriptor)
 
 
-def read_journal(path: StrPath, offset: int = 0, most: int = -1) -> tuple[list[dict[str, Any]], int]:
+def read_journal(
+    path: StrPath, offset: int = 0, most: int = -1, choose: Callable[[list[bytes]], list[bytes]] = list
+) -> tuple[list[dict[str, Any]], int]:
     """The records from a byte offset on, of about ``most`` bytes if that is given, and the offset to go on from.
 
-    A line that has no end yet is left for the next call; one that is not a JSON object is skipped. No such file: no records.
+    A line that has no end yet is left for the next call; one that is not a JSON object is skipped, and so is one that ``choose``
+    leaves out. No such file: no records.
     """
     try:
         with open(path, "rb") as file:
@@ -128,7 +131,7 @@ def read_journal(path: StrPath, offset: int = 0, most: int = -1) -> tuple[list[d
     except FileNotFoundError:
         return [], offset
     *lines, rest = data.split(b"\n")
-    return _parsed(lines), offset + len(data) - len(rest)
+    return _parsed(choose(lines)), offset + len(data) - len(rest)
 
 
 def _parsed(lines: list[bytes]) -> list[dict[str, Any]]:

@@ -195,7 +195,7 @@ say(type(job.exception()).__name__, job.state)
     )
     first, text, by_hand = output.splitlines()
     name, state, told, size = first.split()
-    assert (name, state, told) == ("JobOutOfMemoryError", "OUT_OF_MEMORY", "OUT_OF_MEMORY")
+    assert (name, state, told) == ("JobOutOfMemoryError", "OUT_OF_MEMORY", "OUT_OF_MEMORY"), text
     assert 100 * 1024 < int(size.removesuffix("K")) <= 200 * 1024
     for words in (
         "state: OUT_OF_MEMORY",
