@@ -94,6 +94,28 @@ def attach(backend: Executor, submissions: Sequence[DelayedSubmission]) -> None:
             submission._waits = Waits(ok, ended, own)  # type: ignore[attr-defined]
 
 
+def waiting_for_all(executor: Executor, calls: Sequence[DelayedSubmission]) -> Executor:
+    """An executor like this one, each of whose jobs can make any of these calls: it waits for what all of them do."""
+    needed: list[Job[Any]] = []
+    for call in calls:
+        stand_ins = dependencies.found(call)
+        if stand_ins:
+            call._unresolved = True  # type: ignore[attr-defined]  # of these calls alone
+        needed += [stand_in.job for stand_in in stand_ins if stand_in.job is not None]
+    if not needed:
+        return executor
+    made = executor._copy()
+    made.update_parameters(after=[*made._backend()._after.get("after", ()), *needed])
+    return made
+
+
+def of_places(backend: Executor, places: Sequence[int], count: int) -> None:
+    """Of jobs named for the elements of an array of ``count``, keep those for the elements that are submitted again."""
+    each = backend._after.get("after_each", ())
+    if len(each) == count:
+        backend._after = {**backend._after, "after_each": tuple(each[place] for place in places)}
+
+
 def _unique(upstreams: Sequence[Upstream]) -> tuple[Upstream, ...]:
     return tuple(dict.fromkeys(upstreams))
 

@@ -279,6 +279,10 @@ class Executor(abc.ABC):
         if not places:
             return kept
         executor = self._copy()
+        if self._backend()._after:
+            from submitit.client import dependencies
+
+            dependencies.of_places(executor._backend(), places, len(kept))
         executor.update_parameters(**overrides)
         for place, job in zip(
             places, executor._process(resubmission.calls([kept[place] for place in places])), strict=True

@@ -481,6 +481,13 @@ class Job(Generic[R]):
         """Whether another job takes the place of this one, whose policy asks for a further attempt that was refused."""
         return False
 
+    def _another(self, job_id: str, folder: Path | str, tasks: Sequence[int]) -> Job[Any]:
+        """A handle of another job, as far trusted as this one."""
+        made = type(self)(folder=folder, job_id=job_id, tasks=tasks)
+        for job in (made, *made._sub_jobs):
+            job._trust = self._trust
+        return made
+
     def _found_again(self) -> bool:
         """Whether the job may have ended before this handle was made."""
         return not self._submitted_here

@@ -9,28 +9,21 @@ if TYPE_CHECKING:
 
     from submitit.client.auto import AutoExecutor
     from submitit.client.job import Job
+    from submitit.storage.journal import Submission
     from submitit.storage.submission import DelayedSubmission
 
 
 def executor_of(job: Job[Any]) -> AutoExecutor:
     """An executor that submits as the one did that submitted ``job``: its backend, its folder and its parameters.
 
-    They are those that the journal of the job's folder holds. ``LookupError`` if none does.
+    They are those that the journal of the job's folder holds. ``LookupError`` if none does, ``UntrustedPickleError`` if somebody
+    else could have written it: lines of shell are among them.
     """
     import submitit
     from submitit.orchestrator.retry import Retry
-    from submitit.storage import journal
-    from submitit.storage.paths import layout_of
 
-    folder = job.paths._folder
-    layout = layout_of(folder)
-    record = journal.find_submission(layout, job.job_id)
-    if record is None:
-        raise LookupError(
-            f"No journal in {layout.journals} says how job {job.job_id} was submitted: submit its call by "
-            "executor.retry_failed([job]), which takes the executor's own parameters"
-        )
-    executor = submitit.AutoExecutor(folder, cluster=record["backend"])
+    record = _record(job)
+    executor = submitit.AutoExecutor(job.paths._folder, cluster=record["backend"])
     own = executor._executor
     for name, value in record.get("arguments", {}).items():
         setattr(own, name, value)
@@ -41,11 +34,34 @@ def executor_of(job: Job[Any]) -> AutoExecutor:
     return executor
 
 
+def _record(job: Job[Any]) -> Submission:
+    from submitit.storage import journal
+    from submitit.storage.paths import layout_of
+
+    layout = layout_of(job.paths._folder)
+    record = journal.find_submission(layout, job.job_id, trust=job._trust)
+    if record is None:
+        raise LookupError(
+            f"No journal in {layout.journals} says how job {job.job_id} was submitted: submit its call by "
+            "executor.retry_failed([job]), which takes the executor's own parameters"
+        )
+    return record
+
+
 def resubmit(job: Job[Any], overrides: dict[str, Any]) -> Job[Any]:
     """A new job that makes the same call, see ``Job.resubmit``."""
     executor = executor_of(job)
-    executor.update_parameters(**overrides)
+    executor.update_parameters(**{**_waited_for(job), **overrides})
     return executor._process([job.submission()])[0]
+
+
+def _waited_for(job: Job[Any]) -> dict[str, list[Job[Any]]]:
+    """The parameters by which another job waits for what this one has waited for."""
+    if not {"after", "after_any", "after_own"} & _record(job).keys():
+        return {}
+    from submitit.orchestrator import dependencies
+
+    return dependencies.upstream_jobs(job)
 
 
 def failed(jobs: Iterable[Job[Any]]) -> list[int]:

@@ -25,7 +25,7 @@ from submitit.storage.paths import JobPaths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from submitit.orchestrator.collector import Collectable
@@ -265,21 +265,40 @@ def noted(waits: Sequence[Waits], folder: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _upstreams(backend: str, folder: str, job_id: str) -> Iterator[Upstream]:
-    """The jobs that a job needed the success of, as the journals have it."""
-    from submitit.storage import journal
-    from submitit.storage.paths import layout_of
+def upstream_jobs(job: Collectable) -> dict[str, list[Collectable]]:
+    """Handles of the jobs that a job waited for, by the parameters that name such jobs."""
+    backend, folder = backend_of(job), str(job.paths._folder)
+    found = {"after": _upstreams(backend, folder, job.job_id), "after_any": _ended(backend, folder, job.job_id)}
+    return {name: [_handle(job, upstream) for upstream in upstreams] for name, upstreams in found.items()}
 
-    record: Any = journal.find_submission(layout_of(folder), job_id) or {}
+
+def _upstreams(backend: str, folder: str, job_id: str) -> list[Upstream]:
+    """The jobs that a job needed the success of, as the journals have it."""
+    record = _submission(folder, job_id)
     listed = list(record.get("after", ()))
     if own := record.get("after_own"):
         jobs = record["jobs"]
         place = int(job_id.partition("_")[2]) if isinstance(jobs, dict) else jobs.index(job_id)
         listed += own[place]
-    for word in listed:
-        its_id, its_folder = (word, record["folder"]) if isinstance(word, str) else word
-        found: Any = journal.find_submission(layout_of(its_folder), its_id) or {}
-        yield Upstream(backend, its_folder, its_id, tuple(range(found.get("tasks", 1))))
+    return [_named(backend, record, word) for word in listed]
+
+
+def _ended(backend: str, folder: str, job_id: str) -> list[Upstream]:
+    """The jobs that only had to end, as the journals have it."""
+    record = _submission(folder, job_id)
+    return [_named(backend, record, word) for word in record.get("after_any", ())]
+
+
+def _submission(folder: str, job_id: str) -> Any:
+    from submitit.storage import journal
+    from submitit.storage.paths import layout_of
+
+    return journal.find_submission(layout_of(folder), job_id) or {}
+
+
+def _named(backend: str, record: Any, word: Any) -> Upstream:
+    job_id, folder = (word, record["folder"]) if isinstance(word, str) else word
+    return Upstream(backend, folder, job_id, tuple(range(_submission(folder, job_id).get("tasks", 1))))
 
 
 # ---------------------------------------------------------------- who is to blame
@@ -329,4 +348,4 @@ def _first_failure(job: Collectable) -> Collectable | None:
 
 
 def _handle(job: Collectable, upstream: Upstream) -> Collectable:
-    return type(job)(folder=upstream.folder, job_id=upstream.job_id, tasks=upstream.tasks)
+    return job._another(upstream.job_id, upstream.folder, upstream.tasks)

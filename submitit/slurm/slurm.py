@@ -144,7 +144,7 @@ class SlurmJob(Job[R]):
             if found is None:
                 return False
             if found:
-                self._successor = type(self)(self.paths._folder, found, self._tasks)
+                self._successor = cast("SlurmJob[R]", self._another(found, self.paths._folder, self._tasks))
         return True
 
     def _look(self, *, at_files: bool = False) -> bool:

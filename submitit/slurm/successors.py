@@ -25,6 +25,7 @@ from submitit.storage import atomic, names, paths
 
 if TYPE_CHECKING:
     from submitit.orchestrator.sources import Attempt
+    from submitit.storage.submission import DelayedSubmission
 
     Handle = Any  # a SlurmJob, which imports this module
 
@@ -42,6 +43,13 @@ def find(job: Handle, attempt: Attempt) -> str | None:
     noted = _read(f"{claim}.job")
     if noted:
         return noted
+    if os.path.exists(claim):
+        return _claimed(claim)
+    try:
+        executor, call = resubmission.executor_of(job)._executor, job.submission()
+    except Exception as error:  # noqa: BLE001 - somebody else's folder, say: its own client may still submit it
+        log.get_logger().warning("Job %s cannot be submitted anew after a refused requeue: %s", job.job_id, error)
+        return None
     token = names.unique_name()
     atomic.make_directory(directory)
     try:
@@ -53,7 +61,7 @@ def find(job: Handle, attempt: Attempt) -> str | None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        submitted: str = _submit(job, attempt.refused, token).job_id
+        submitted: str = _submit(executor, call, attempt.refused, token).job_id
     except Exception as error:  # noqa: BLE001 - the job has failed, and that is what its user is to see
         log.get_logger().warning("Job %s cannot be submitted anew after a refused requeue: %s", job.job_id, error)
         atomic.write_text(f"{claim}.job", "none")
@@ -85,8 +93,7 @@ def _claimed(claim: str) -> str | None:
     return None if old else ""
 
 
-def _submit(job: Handle, reason: str, token: str) -> Any:
-    executor: Any = resubmission.executor_of(job)._executor
+def _submit(executor: Any, call: DelayedSubmission, reason: str, token: str) -> Any:
     policy = executor.parameters["retry"]
     changes: dict[str, Any] = {"retry": _less(policy, reason)}
     if reason == retry.OUT_OF_MEMORY:
@@ -101,7 +108,7 @@ def _submit(job: Handle, reason: str, token: str) -> Any:
     if policy.delay_s and executor.parameters.get("begin") is None:
         executor._internal_update_parameters(begin=f"now+{int(policy.delay_s)}")
     executor._token = token
-    return executor._process([job.submission()])[0]
+    return executor._process([call])[0]
 
 
 def _more_memory(given: dict[str, Any], policy: retry.Retry) -> dict[str, str]:

@@ -155,13 +155,16 @@ def find_client(layout: Layout, job_id: str) -> str | None:
     return None if found is None else found[0]
 
 
-def find_submission(layout: Layout, job_id: str) -> Submission | None:
-    """The record of the call that submitted a job; ``None`` if no journal holds it."""
+def find_submission(layout: Layout, job_id: str, *, trust: bool = True) -> Submission | None:
+    """The record of the call that submitted a job; ``None`` if no journal holds it.
+
+    Without ``trust`` it raises ``UntrustedPickleError`` where somebody else could have written it: for who does what it says.
+    """
     found = _index_of(layout).find(job_id)
     if found is None:
         return None
     client, offset = found
-    for record, _ in _records(layout.locate(f"journal/{client}.jsonl"), offset):
+    for record, _ in _records(layout.locate(f"journal/{client}.jsonl"), offset, trust=trust):
         submission: Submission | None = record  # type: ignore[assignment]
         return submission
     return None
@@ -188,7 +191,9 @@ def _named_in(record: dict[str, Any]) -> list[str]:
     return jobs if isinstance(jobs, list) and all(isinstance(job, str) for job in jobs) else []
 
 
-def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[str, Any] | None, int]]:
+def _records(
+    path: str, offset: int, word: bytes = b"", *, trust: bool = True
+) -> Iterator[tuple[dict[str, Any] | None, int]]:
     """Each whole line from an offset on: what it holds, and where the next begins.
 
     ``None`` for what is not a record, or does not have the word in it.
@@ -200,6 +205,10 @@ def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[s
     except FileNotFoundError:
         return
     with file:
+        if not trust:
+            from submitit.storage.trust import check_trust
+
+            check_trust(path, file.fileno(), danger="A job that is submitted as it says does what it says")
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):

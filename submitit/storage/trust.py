@@ -71,7 +71,13 @@ def open_trusted(path: str | os.PathLike[str], *, legacy: bool = False, trust: b
     return file
 
 
-def check_trust(path: str | os.PathLike[str], descriptor: int | None = None, *, legacy: bool = False) -> None:
+def check_trust(
+    path: str | os.PathLike[str],
+    descriptor: int | None = None,
+    *,
+    legacy: bool = False,
+    danger: str = "A pickle runs code when it is loaded",
+) -> None:
     """Returns where the pickle in the file may be loaded.
 
     That is: the file belongs to this user or to root, others cannot write it, and neither can a group that is not the
@@ -82,6 +88,7 @@ def check_trust(path: str | os.PathLike[str], descriptor: int | None = None, *, 
         descriptor: the opened file. What is checked is then what is read.
         legacy: a file that version 1 may have written under a umask such as 002: that its group can write it
             gives a warning, once a folder, and no error.
+        danger: what may come of it, for the error.
 
     Raises:
         UntrustedPickleError: the message says why, and what to do.
@@ -111,7 +118,7 @@ def check_trust(path: str | os.PathLike[str], descriptor: int | None = None, *, 
         _warn_once(path, reason)
         return
     raise UntrustedPickleError(
-        f"Not loading {os.fspath(path)!r}: {reason}. A pickle runs code when it is loaded. {remedy}"
+        f"Not loading {os.fspath(path)!r}: {reason}. {danger}. {remedy}"
         f"If you trust whoever can write it, set {TRUST_VARIABLE}=1."
     )
 

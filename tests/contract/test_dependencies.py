@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import submitit
 from submitit import result_of
 from support import calls, dependents
 from support.backends import DEBUG, LOCAL, Backend
+from support.local_processes import put
 
 pytestmark = pytest.mark.needs("distinct")
 
@@ -85,6 +87,50 @@ def test_a_call_that_waits_is_submitted_again(executor: submitit.AutoExecutor, m
     first.paths.result_pickle.unlink()
     with pytest.raises(submitit.JobDependencyError, match=f"The result of job {first.job_id}.*is not there"):
         submitit.orchestrator.dependencies.resolved(call)
+
+
+@pytest.mark.needs("durable")
+def test_a_job_submitted_once_more_waits_for_the_same(executor: submitit.AutoExecutor, tmp_path: Path) -> None:
+    go, ready = tmp_path / "go", executor.submit(calls.add, 1, 2)
+    gate = executor.submit(calls.wait_for_file, str(go))
+    executor.update_parameters(after=ready, after_any=ready, after_each=[gate])
+    job = executor.submit(dependents.exists, str(go))
+    again = pickle.loads(pickle.dumps(job)).resubmit()
+    assert job.resubmit(after=ready).result() is False, "what is said anew holds in the place of what was said"
+    put(go, "now")
+    assert [job.result(), again.result()] == [True, True]
+
+
+def test_what_has_failed_of_a_list_waits_for_its_own(executor: submitit.AutoExecutor, tmp_path: Path) -> None:
+    notes = [str(tmp_path / name) for name in "abc"]
+    first = executor.map_array(dependents.note, notes, "xyz")
+    executor.update_parameters(after_each=first)
+    jobs = executor.map_array(dependents.plus, ["", 1, ""], ["a", "b", "c"])
+    assert [job.exception() is None for job in jobs] == [True, False, True]
+    again = executor.retry_failed(jobs)
+    assert [one is other for one, other in zip(again, jobs, strict=True)] == [True, False, True]
+    error = again[1].exception()
+    assert type(error) is type(jobs[1].exception())
+    assert not isinstance(error, submitit.JobDependencyError), "it was made, after its own"
+
+
+def test_futures_and_calls_of_a_map_wait(backend: Backend, folder: Path) -> None:
+    """In chunks of their own, and in those that several jobs share."""
+    executor = backend.executor(folder)
+    first, failed = executor.map_array(dependents.plus, [1, "as asked"], [2, 3])
+    told: list[Any] = []
+    with executor.as_futures() as pool:
+        good, bad = [pool.submit(calls.add, result_of(job), 1) for job in (first, failed)]
+        bad.add_done_callback(told.append)
+    assert good.result() == 4
+    error = bad.exception()
+    assert isinstance(error, submitit.JobDependencyError)
+    assert isinstance(error, concurrent.futures.BrokenExecutor)
+    assert told == [bad]
+    for parallelism in (8, 2):
+        executor = backend.executor(folder, slurm_array_parallelism=parallelism, local_array_parallelism=parallelism)
+        values = executor.map(calls.add, [result_of(first), 5, result_of(first)], [10, 20, 30], chunksize=1)
+        assert list(values) == [13, 25, 33]
 
 
 def test_a_batch_waits_for_jobs_outside_of_it(executor: submitit.AutoExecutor) -> None:

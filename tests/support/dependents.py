@@ -71,6 +71,10 @@ def note(path: str, word: str) -> str:
     return Path(path).read_text()
 
 
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
 def add_all(*numbers: Any) -> int:
     return sum(sum(n) if isinstance(n, list) else n for n in numbers)
 

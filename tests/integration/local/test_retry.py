@@ -13,7 +13,7 @@ import submitit
 from submitit import errors
 from submitit.local.connection import current
 from submitit.storage.outcome import set_aside_path
-from support import calls, cgroups, failing
+from support import calls, cgroups, dependents, failing
 from support.calls import wait_for
 from support.local_processes import Clients
 from support.reliability import Fault
@@ -125,6 +125,36 @@ def test_who_waits_for_its_next_attempt_is_pending(executor: submitit.LocalExecu
     own = current()
     assert own is not None
     assert not own._open
+
+
+def test_who_waits_for_a_job_that_runs_again(executor: submitit.LocalExecutor, starts: Path, fault: Fault) -> None:
+    """It goes on waiting; and one that never will start is not started again by its own policy."""
+    executor.update_parameters(retry=ONCE)
+    fault.injected()
+    first, failed = (
+        executor.submit(failing.first_by, str(starts), name, "exception", count) for name, count in HOW_OFTEN
+    )
+    with executor.as_futures() as pool:
+        after = pool.submit(dependents.plus, submitit.result_of(first), " after")
+    never = executor.submit(dependents.plus, submitit.result_of(failed), " never")
+    executor.update_parameters(after_any=failed)
+    any_end = executor.submit(lambda directory: failing.starts(Path(directory)), str(starts))
+    assert after.result() == "first 1 after"
+    fault.seen("what a job depends on runs again", "its result", backend="local", timed=False)
+    assert any_end.result(DEADLINE_S)["failed"] == [0, 1]
+    assert type(dependents.first_failure(never.exception(DEADLINE_S))) is failing.FlakyError
+    assert [attempt.state for attempt in never.attempts] == ["CANCELLED"]
+
+
+HOW_OFTEN = (("first", 1), ("failed", 9))
+
+
+def test_a_map_whose_job_runs_again_makes_no_call_twice(executor: submitit.LocalExecutor, starts: Path) -> None:
+    executor.update_parameters(retry=ONCE, array_parallelism=1)
+    ways = ["", "", "kill", ""]
+    values = list(executor.map(failing.first_by, [str(starts)] * 4, "abcd", ways, chunksize=2))
+    assert values == ["a 0", "b 0", "c 1", "d 1"]
+    assert failing.starts(starts) == {"a": [0], "b": [0], "c": [0, 1], "d": [1]}
 
 
 def test_a_function_that_saves_its_state_goes_on_from_there(executor: submitit.LocalExecutor, starts: Path) -> None:
@@ -250,3 +280,17 @@ def test_what_has_returned_does_not_run_again(executor: submitit.LocalExecutor, 
     with pytest.raises(errors.FailedJobError, match="cannot be pickled"):
         job.result(DEADLINE_S)
     assert failing.starts(starts) == {"unwritable": [0]}
+
+
+def test_what_somebody_else_can_write_says_nothing_about_another_submission(executor: submitit.LocalExecutor) -> None:
+    """Lines of shell are among the parameters that it holds."""
+    job = executor.submit(calls.add, 1, 2)
+    assert job.result(DEADLINE_S) == 3
+    for book in (executor.folder / ".submitit" / "journal").iterdir():
+        book.chmod(0o666)
+    with pytest.raises(
+        errors.UntrustedPickleError, match="every user can write it.*A job that is submitted as it says"
+    ):
+        job.resubmit()
+    trusted: submitit.Job[int] = submitit.LocalJob(executor.folder, job.job_id, trust=True)
+    assert trusted.resubmit().result(DEADLINE_S) == 3

@@ -144,22 +144,25 @@ def test_a_job_that_slurm_has_forgotten(client: Client, shims: Shims, monkeypatc
 def test_who_waits_for_a_failure_is_told_at_once(client: Client, fault: Fault) -> None:
     """Nothing but the failure makes this process ask Slurm: also about jobs further on, submitted before and after."""
     first = client.submit(calls.wait_for_file, str(client.directory / "go"))
-    held = client.submit(calls.add, 1, 2, slurm_additional_parameters={"hold": True})
-    kinds: dict[type[BaseException], submitit.Job[Any]] = {TypeError: first, errors.JobCancelledError: held}
-    chains = {
-        kind: [
+    held = [client.submit(calls.add, 1, 2, slurm_additional_parameters={"hold": True}) for _ in range(2)]
+    chains = [
+        [
             after := client.submit(dependents.plus, result_of(job), 1),
             client.submit(dependents.plus, result_of(after), 1),
         ]
-        for kind, job in kinds.items()
-    }
+        for job in (first, *held)
+    ]
+    told: list[submitit.Job[Any]] = []
+    chains[1][1].add_done_callback(told.append)
     fault.injected()
-    held.cancel()
+    held[0].cancel()
+    submitit.cancel(held[1:])
     put(client.directory / "go", "no number")
-    for kind, chain in chains.items():
+    for kind, chain in zip((TypeError, *[errors.JobCancelledError] * 2), chains, strict=True):
         assert type(dependents.first_failure(chain[-1].exception())) is kind
+    until(lambda: told == [chains[1][1]], "a call back")
     fault.seen("what a job depends on fails or is cancelled", "`JobDependencyError`: which job, and its error")
-    later = client.submit(dependents.plus, result_of(chains[TypeError][0]), 1)
+    later = client.submit(dependents.plus, result_of(chains[0][0]), 1)
     assert type(dependents.first_failure(later.exception())) is TypeError
 
 

@@ -19,7 +19,16 @@ from support.attempts import LONG_S
 from support.calls import wait_for
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
-from support.slurm_jobs import DEADLINE_S, Client, clear_away, restarts_of, run_out_of_time, start_again, until
+from support.slurm_jobs import (
+    DEADLINE_S,
+    Client,
+    clear_away,
+    jobs_below,
+    restarts_of,
+    run_out_of_time,
+    start_again,
+    until,
+)
 from support.users import can_make_users, ordinary_user
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("unasked")]
@@ -72,8 +81,7 @@ def test_what_fails_runs_again(client: Client, started: Starts, fault: Fault) ->
     executor.update_parameters(slurm_use_srun=True)
     elements = executor.map_array(failing.first_by, [directory] * 3, "abc", ["exception", "", "kill"])
     # What waits for the success of one of them goes on waiting while that one fails.
-    waits_for = {"dependency": f"afterok:{jobs['memory', True].job_id}", "kill-on-invalid-dep": "yes"}
-    dependent = client.submit(failing.first_by, directory, "dependent", "", slurm_additional_parameters=waits_for)
+    dependent = client.submit(failing.first_by, directory, "dependent", "", after=jobs["memory", True])
     endings = {job: started.wait(job) for job in (*jobs.values(), *elements, dependent)}
     assert [ending.result() for ending in endings.values()] == [None] * len(endings)
 
@@ -277,6 +285,28 @@ def always_flaky(directory: str) -> None:
 
 
 always_flaky.__module__ = "__main__"
+
+
+def test_what_was_submitted_anew_is_cancelled_in_its_place(client: Client, started: Starts) -> None:
+    job = client.executor(**REFUSED, retry=ONCE).submit(fails_and_waits, str(started.directory))
+    ending = started.wait(job)
+    until(lambda: (started.directory / "again").exists(), "a job in its place")
+    submitit.cancel([job])
+    assert isinstance(ending.result(), errors.JobCancelledError)
+    assert job.cancelled()
+    # The function may still answer.
+    until(lambda: set(jobs_below(client.cluster, client.directory).values()) <= {"COMPLETING"}, "a cancellation")
+
+
+def fails_and_waits(directory: str) -> None:
+    if failing.starts(Path(directory)):
+        Path(directory, "again").touch()
+        failing.fail("time")
+    failing.note(directory, "first")
+    failing.fail("exception")
+
+
+fails_and_waits.__module__ = "__main__"
 
 
 def test_a_claim_leads_to_the_job_that_was_submitted(client: Client, started: Starts) -> None:
