@@ -126,10 +126,13 @@ def found(submission: DelayedSubmission) -> list[ResultOf]:
 def resolved(submission: DelayedSubmission, value_of: Callable[[ResultOf], Any] | None = None) -> DelayedSubmission:
     """The same call with results where there was a ``ResultOf``; the call itself is as it was.
 
-    What ``value_of`` gives, or what lies on disk: then ``JobDependencyError`` is raised for a job that has no result there.
+    What ``value_of`` gives, or what lies on disk: then ``JobDependencyError`` is raised for a job that has no result there, and
+    for one that the call only is to come after.
     """
     made = object.__new__(type(submission))
     made.__dict__.update(submission.__dict__)
+    for upstream in made.__dict__.pop("_needed", ()):
+        _demand(upstream)
     call = (submission.function, submission.args, submission.kwargs)
     made.function, made.args, made.kwargs = _Replacing(value_of or _Results())(call)
     made.__dict__.pop("_unresolved", None)
@@ -226,6 +229,20 @@ def _value(upstream: Upstream, path: str) -> Any:
     raise JobDependencyError(
         f"Job {upstream.job_id}, whose result is an argument of this one, failed: {_last_line(str(result.value))}"
     ) from result.exception
+
+
+def demand(submission: DelayedSubmission, upstreams: Iterable[Upstream]) -> None:
+    """Have the job itself see to it that these have succeeded, before it makes the call."""
+    needed = tuple(upstreams)
+    if needed:
+        submission.__dict__.update(_unresolved=True, _needed=needed)
+
+
+def _demand(upstream: Upstream) -> None:
+    for task in upstream.tasks:
+        _await_file(upstream.result_path(task), VISIBLE_S)
+    if not upstream.succeeded():
+        raise JobDependencyError(f"Job {upstream.job_id}, whose success this one is to wait for, has no result")
 
 
 def _await_file(path: str, seconds: float) -> None:

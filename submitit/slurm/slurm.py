@@ -344,6 +344,8 @@ class SlurmExecutor(PicklingExecutor):
         count = len(delayed_submissions)
         file = self._payload_path(self._token or names.unique_name())
         waiting = self._waiting(delayed_submissions)
+        if waiting is not None:
+            waiting.demand(delayed_submissions)
         self._write_payload(file, delayed_submissions)
         events.EventDirectory(self._events_path()).make()
         jobs: list[Job[Any]] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from submitit import commands
 from submitit.errors import FailedSubmissionError
 from submitit.executors.arrays import Part
+from submitit.orchestrator import dependencies as orchestrated
 from submitit.orchestrator.state import JobState
 from submitit.slurm import dependencies, job_ids, queries
 from submitit.slurm import parameters as parameters_
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from submitit.client.job import Job
     from submitit.orchestrator.dependencies import Upstream, Waits
     from submitit.slurm.slurm import SlurmExecutor
+    from submitit.storage.submission import DelayedSubmission
 
 #: Jobs submitted so recently are known to slurmctld, whatever became of them. It forgets those that are over after MinJobAge, by
 #: default 300 s (slurm.conf.5).
@@ -56,6 +58,14 @@ class Waiting:
                 _check(upstream, job)
                 self._succeeded.add(upstream)
             self._ended.add(upstream)
+
+    def demand(self, submissions: Sequence[DelayedSubmission]) -> None:
+        """Have the jobs look for themselves where Slurm cannot be relied on: an element that is cancelled before it began is taken for
+        one that has succeeded, by what waits for that one alone (22.05).
+        """
+        for submission, each in zip(submissions, self.waits, strict=True):
+            elements = (u for u in dict.fromkeys((*each.ok, *each.own)) if "_" in u.job_id and u not in self._succeeded)
+            orchestrated.demand(submission, elements)
 
     def send(self, send: Callable[[Part, int], None], throttle: Callable[[], None]) -> None:
         """Call ``send`` for the parts of the list, see `sending.in_parts`."""

@@ -72,7 +72,9 @@ def test_a_job_that_ended_is_waited_for_no_more(
     assert failed.exception() is not None
     if backend.durable:
         first, failed = backend.find(folder, first.job_id), backend.find(folder, failed.job_id)
-    assert executor.submit(calls.add, result_of(first), 1).result() == 4
+    waited = executor.submit(calls.add, result_of(first), 1)
+    assert waited.result() == 4
+    assert waited.resubmit().result() == 4
     bad = executor.submit(dependents.plus, result_of(failed), 1)
     assert type(dependents.first_failure(bad.exception())) is ValueError
 

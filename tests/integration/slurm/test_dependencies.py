@@ -167,6 +167,20 @@ def test_who_waits_for_a_failure_is_told_at_once(client: Client, fault: Fault) -
 
 
 @pytest.mark.long
+def test_an_element_that_was_cancelled_before_it_began(client: Client, tmp_path: Path) -> None:
+    """Slurm may take it for one that has succeeded: what waits for it alone begins, and sees by itself that it must not."""
+    held = client.executor(slurm_additional_parameters={"hold": True}).map_array(calls.add, [1, 2], [3, 4])
+    notes = tmp_path / "notes"
+    after = client.submit(dependents.note, str(notes), "after", after=held[1])
+    submitit.cancel(held)
+    error: BaseException | None = after.exception()
+    while error is not None and not isinstance(error, submitit.JobDependencyError):
+        error = error.__cause__
+    assert f"job {held[1].job_id}" in str(error).lower()
+    assert not notes.exists()
+
+
+@pytest.mark.long
 def test_a_graph_of_two_hundred_jobs(client: Client, tmp_path: Path) -> None:
     """Fan-out, layers in step, diamonds, and fan-in: 1 + 3 * 49 + 49 + 3 jobs."""
     width = 49
