@@ -11,6 +11,7 @@ import pytest
 
 import submitit
 from submitit import result_of
+from submitit.orchestrator import dependencies
 from support import calls, dependents
 from support.backends import DEBUG, LOCAL, Backend
 from support.local_processes import put
@@ -133,6 +134,9 @@ def test_futures_and_calls_of_a_map_wait(backend: Backend, folder: Path) -> None
         executor = backend.executor(folder, slurm_array_parallelism=parallelism, local_array_parallelism=parallelism)
         values = executor.map(calls.add, [result_of(first), 5, result_of(first)], [10, 20, 30], chunksize=1)
         assert list(values) == [13, 25, 33]
+        if backend.durable:
+            (waited_for,) = dependencies.upstream_jobs(values.jobs[0])["after"]
+            assert waited_for.job_id == first.job_id
 
 
 def test_a_batch_waits_for_jobs_outside_of_it(executor: submitit.AutoExecutor) -> None:
