@@ -154,6 +154,7 @@ class MarkerSource(Source):
         return fresh
 
     def tell(self, job_id: str) -> None:
+        self.news.extend(self._doubt(job_id))  # which may have left no marker by then
         super().tell(job_id)
 
     def follow(self, job_id: str, upstream_id: str) -> None:
