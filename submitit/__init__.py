@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage
     from submitit.client.auto import AutoExecutor
     from submitit.client.cancelling import cancel
+    from submitit.client.dependencies import result_of
     from submitit.client.executor import Executor
     from submitit.client.job import Job
     from submitit.client.parameters import UNSET
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         FailedJobError,
         FailedSubmissionError,
         JobCancelledError,
+        JobDependencyError,
         JobNodeFailError,
         JobOutOfMemoryError,
         JobTimeoutError,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from submitit.local.debug import DebugExecutor, DebugJob
     from submitit.local.local import LocalExecutor, LocalJob
     from submitit.orchestrator.environment import JobEnvironment
+    from submitit.orchestrator.retry import MoreMemory, MoreTime, OnException, Retry
     from submitit.slurm.slurm import SlurmExecutor, SlurmJob
 
 __version__ = "2.0.0"
@@ -59,6 +62,11 @@ __all__ = [
     "cancel",
     "throttle",
     "wait",
+    "result_of",
+    "Retry",
+    "MoreMemory",
+    "MoreTime",
+    "OnException",
     "UncompletedJobError",
     "FailedJobError",
     "FailedSubmissionError",
@@ -66,6 +74,7 @@ __all__ = [
     "JobTimeoutError",
     "JobOutOfMemoryError",
     "JobCancelledError",
+    "JobDependencyError",
     "JobNodeFailError",
     "JobVanishedError",
     "UntrustedPickleError",
@@ -98,6 +107,11 @@ _HOMES = {
     "cancel": "submitit.client.cancelling",
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
+    "result_of": "submitit.client.dependencies",
+    "Retry": "submitit.orchestrator.retry",
+    "MoreMemory": "submitit.orchestrator.retry",
+    "MoreTime": "submitit.orchestrator.retry",
+    "OnException": "submitit.orchestrator.retry",
     "UncompletedJobError": "submitit.errors",
     "FailedJobError": "submitit.errors",
     "FailedSubmissionError": "submitit.errors",
@@ -105,6 +119,7 @@ _HOMES = {
     "JobTimeoutError": "submitit.errors",
     "JobOutOfMemoryError": "submitit.errors",
     "JobCancelledError": "submitit.errors",
+    "JobDependencyError": "submitit.errors",
     "JobNodeFailError": "submitit.errors",
     "JobVanishedError": "submitit.errors",
     "UntrustedPickleError": "submitit.errors",
@@ -127,6 +142,7 @@ _MODULES = (
     "log",
     "records",
     "plugins",
+    "terminal",
 )
 
 if not TYPE_CHECKING:

@@ -42,6 +42,10 @@ class JobNodeFailError(UncompletedJobError):
     """A node failed under the job and the scheduler does not run it again."""
 
 
+class JobDependencyError(UncompletedJobError):
+    """A job that this one depends on did not succeed, or its result is gone; ``__cause__`` is its error where there is one."""
+
+
 class JobVanishedError(UncompletedJobError):
     """Neither the scheduler nor the job's folder knows the job any more."""
 

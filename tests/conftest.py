@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support import calls
@@ -16,6 +17,11 @@ from support.reliability import fault, only_faults
 from support.slurm_cluster import SlurmCluster, missing_programs
 
 __all__ = ["fault"]
+
+
+# How long an example takes is this machine's affair.
+hypothesis.settings.register_profile("submitit", deadline=None)
+hypothesis.settings.load_profile("submitit")
 
 
 def pytest_configure() -> None:

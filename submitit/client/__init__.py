@@ -9,10 +9,12 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "attempt",
             "auto",
             "awaitable",
             "batch",
             "cancelling",
+            "dependencies",
             "dry_run",
             "executor",
             "futures",
@@ -22,6 +24,7 @@ if not TYPE_CHECKING:
             "mapping",
             "packed",
             "parameters",
+            "resubmission",
             "throttling",
             "waiting",
         ),

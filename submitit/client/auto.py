@@ -26,8 +26,10 @@ _CTOR_DEPRECATED_ARGS = {"max_num_timeout": "slurm_max_num_timeout", "conda_file
 class AutoExecutor(Executor):
     """Submits to Slurm where there is one, else to the local machine; or to the backend that ``cluster`` names.
 
-    Generic parameters (``name timeout_min mem_gb nodes cpus_per_task gpus_per_node tasks_per_node stderr_to_stdout``) are for
-    every backend. Everything else is prefixed by the backend that it is for, and ignored by the others: constructor arguments
+    Generic parameters are for every backend: ``name timeout_min mem_gb nodes cpus_per_task gpus_per_node tasks_per_node
+    stderr_to_stdout``; ``after after_any after_each``, the jobs to wait for; and ``retry``, what to do about failures
+    (``submitit.Retry``), where the backend knows it. Everything else is prefixed by the backend that it is for, and ignored by the
+    others: constructor arguments
     (``slurm_max_num_timeout=…``) as well as parameters (``update_parameters(slurm_partition=…)``). ``_executor`` is the
     backend's own executor.
 
@@ -79,6 +81,13 @@ class AutoExecutor(Executor):
         for name, value in kwargs.items():
             if value is None:
                 continue
+            if name in parameters.FURTHER:
+                if self._executor._takes_parameter(name):
+                    specific.setdefault(name, value)
+                elif self.cluster != "debug":
+                    message = f"Backend {self.cluster!r} does not know {name!r}: its jobs are submitted without it"
+                    warnings.warn(message, stacklevel=3)
+                continue
             if name in typed:
                 if value is not UNSET:
                     parameters.check_type(name, value, typed[name])
@@ -129,7 +138,7 @@ class AutoExecutor(Executor):
 
     def _unknown_name(self, name: str) -> str:
         backends = plugins.executor_names()
-        known = list(self._typed_parameters())
+        known = [*self._typed_parameters(), "after", "after_any", "after_each"]
         for backend in backends:
             known += [f"{backend}_{argument}" for argument in plugins.executor_class(backend)._parameter_names()]
         prefix = name.partition("_")[0]
@@ -150,6 +159,13 @@ class AutoExecutor(Executor):
 
     def _backend(self) -> Executor:
         return self._executor
+
+    def _copy(self) -> AutoExecutor:
+        made = super()._copy()
+        assert isinstance(made, AutoExecutor)
+        made._executor = self._executor._copy()
+        made.parameters = made._executor.parameters
+        return made
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         return self._executor._internal_process_submissions(delayed_submissions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copy
 import sys
 import warnings
 from pathlib import Path
@@ -15,7 +16,7 @@ from submitit.storage.submission import DelayedSubmission
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from submitit.client.dry_run import DryRun
     from submitit.client.futures import FuturesExecutor
@@ -40,6 +41,10 @@ class Executor(abc.ABC):
     """
 
     job_class: type[Job[Any]] = Job
+    #: Whether its jobs can wait for one another: ``_internal_process_submissions`` heeds what ``dependencies.taken`` gives.
+    _takes_dependencies = False
+    #: The jobs that those submitted from now on wait for, by the parameter that named them.
+    _after: Mapping[str, tuple[Job[Any], ...]] = {}
 
     def __init__(self, folder: str | os.PathLike[str], parameters: dict[str, Any] | None = None) -> None:
         self.folder = Path(folder).expanduser().absolute()
@@ -259,11 +264,54 @@ class Executor(abc.ABC):
             return []
         return self._process(submissions)
 
+    def retry_failed(self, jobs: Iterable[Job[R]], **overrides: Any) -> list[Job[R]]:
+        """Submit the calls of those ``jobs`` once more that have failed, as one array; the others are left alone.
+
+        Returns a list as long as ``jobs``, with the new jobs in the places of the failed ones, and every other handle as it is: of
+        jobs that have succeeded, and of those that are not over. Failed is what is over and has no value to give, for whatever
+        reason, a cancellation included. What is submitted has this executor's parameters, with the ``overrides`` for it alone; a
+        function that has saved its state goes on from there.
+        """
+        from submitit.client import resubmission
+
+        kept = list(jobs)
+        places = resubmission.failed(kept)
+        if not places:
+            return kept
+        executor = self._copy()
+        if self._backend()._after:
+            from submitit.client import dependencies
+
+            dependencies.of_places(executor._backend(), places, len(kept))
+        executor.update_parameters(**overrides)
+        for place, job in zip(
+            places, executor._process(resubmission.calls([kept[place] for place in places])), strict=True
+        ):
+            kept[place] = job
+        return kept
+
+    def _copy(self) -> Executor:
+        """An executor like this one, whose parameters are its own."""
+        made = copy.copy(self)
+        made.parameters = dict(self.parameters)
+        made._delayed_batch = None
+        return made
+
     def _process(self, submissions: list[DelayedSubmission]) -> list[Job[Any]]:
+        self._attach_dependencies(submissions)
         jobs = self._internal_process_submissions(submissions)
         if any(type(job) is Job for job in jobs):
             raise RuntimeError("Executors should never return a base Job class (implementation issue)")
         return jobs
+
+    def _attach_dependencies(self, submissions: list[DelayedSubmission]) -> None:
+        """Note with each call which jobs it waits for."""
+        backend = self._backend()
+        # Without that module there is no result_of(job) in the process, and nothing to look for.
+        if backend._after or "submitit.orchestrator.dependencies" in sys.modules:
+            from submitit.client import dependencies
+
+            dependencies.attach(backend, submissions)
 
     def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
         """The script and the command that ``submit`` would send for this call. Nothing is sent, and no file is left.
@@ -283,7 +331,7 @@ class Executor(abc.ABC):
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit the calls, as one array if there are several, and return their jobs in the same order."""
 
-    # ------------------------------------------------------------------ what a map asks, and joblib
+    # ------------------------------------------------------------------ what sends the jobs
 
     def _backend(self) -> Executor:
         """The executor that this one hands its submissions to: itself, most often."""
@@ -347,11 +395,18 @@ class Executor(abc.ABC):
     def update_parameters(self, **kwargs: Any) -> None:
         """Set parameters for the submissions that follow; those not named stay as they are.
 
-        ``submitit.UNSET`` as a value removes a parameter together with the backend's default. Raises ``RuntimeError`` in a batch
+        ``submitit.UNSET`` as a value removes a parameter together with the backend's default.
+
+        ``after`` (a job, or a list of jobs) are jobs that have to succeed before those submitted from now on start, ``after_any``
+        jobs that have to end, and ``after_each`` a list of jobs, one for each element of the next array; ``[]`` ends that. Raises ``RuntimeError`` in a batch
         block, whose calls all have the same parameters.
         """
         if self._delayed_batch is not None:
             raise RuntimeError(_NO_CHANGES)
+        if "after" in kwargs or "after_any" in kwargs or "after_each" in kwargs:
+            from submitit.client import dependencies
+
+            kwargs = dependencies.kept(self._backend(), kwargs)
         self._internal_update_parameters(**kwargs)
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.awaitable import AsyncJobProxy
     from submitit.errors import FailedJobError, UncompletedJobError
+    from submitit.orchestrator import sources
     from submitit.orchestrator.collector import Ending, Sighting
     from submitit.orchestrator.sources import Source
     from submitit.storage.submission import DelayedSubmission
@@ -38,6 +40,9 @@ class Job(Generic[R]):
         the scheduler's id of the job
     tasks: sequence of int
         the ranks that this handle is about: all of the job's, or one
+    trust: bool
+        load what the job has pickled whoever wrote it, as for a job in a colleague's folder; whoever wrote it can run code
+        as you. By default files that others own, or can write, raise ``UntrustedPickleError``
 
     Two handles are never equal, whatever their job. A handle may be pickled and used in another process.
     """
@@ -53,6 +58,7 @@ class Job(Generic[R]):
     # Programs build handles without ``__init__``: what it would set has a value here.
     _job_id: str
     _tasks: tuple[int, ...] = (0,)
+    _trust = False
     _sub_jobs: Sequence[Job[R]] = ()
     _cancel_at_deletion = False
     _paths: JobPaths
@@ -68,12 +74,15 @@ class Job(Generic[R]):
     #: Whether the function can save its state and be run again; ``None`` where it is not known.
     _checkpointable: bool | None = None
 
-    def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,)) -> None:
+    def __init__(self, folder: Path | str, job_id: str, tasks: Sequence[int] = (0,), *, trust: bool = False) -> None:
         self._job_id = job_id
         self._tasks = tuple(tasks)
         # what most of a hundred thousand handles have in common is the class's
         if len(tasks) > 1:
             self._sub_jobs = [type(self)(folder=folder, job_id=job_id, tasks=(task,)) for task in tasks]
+        if trust:
+            for job in (self, *self._sub_jobs):  # backends of others have an ``__init__`` that does not know of it
+                job._trust = True
         self._paths = JobPaths(folder, job_id=job_id, task_id=self.task_id or 0)
         self._start_time = time.time()
         self._last_status_check = self._start_time
@@ -122,6 +131,13 @@ class Job(Generic[R]):
         """Where the job's files lie, those of its first task."""
         return self._paths
 
+    @property
+    def attempts(self) -> list[Attempt]:
+        """How each start of the job went, the first one first: its state, node, exit code, usage and logs, and why another
+        followed. Asks the scheduler's accounts where there are some.
+        """
+        return self._attempts()
+
     def task(self, task_id: int) -> Job[R]:
         """The handle of one task: ``result()``, logs and errors of that rank alone."""
         if not 0 <= task_id < self.num_tasks:
@@ -135,10 +151,10 @@ class Job(Generic[R]):
 
         path = self.paths.submitted_pickle
         if path.exists():
-            return DelayedSubmission.load(path)
+            return DelayedSubmission.load(path, trust=self._trust)
         reference = self._payload_reference()
         assert reference is not None, f"Cannot find job submission pickle: {path}"
-        return payload.read_submission(*reference)
+        return payload.read_submission(*reference, trust=self._trust)
 
     # ---- the life of the job
 
@@ -285,7 +301,7 @@ class Job(Generic[R]):
         footer = outcome.read_footer(path)
         if footer is not None and footer.success:
             return None  # known without loading the value
-        result = outcome.read_result(path)
+        result = outcome.read_result(path, trust=self._trust)
         return (
             collector.failure_of(self, self._tasks[0], result.value, result.exception)
             if result.status == "error"
@@ -302,7 +318,7 @@ class Job(Generic[R]):
             self.wait()
         if not self._recorded():
             raise collector.error_of(self, self._tasks[0], self._ending or self._unseen_ending())
-        result = outcome.read_result(self.paths.result_pickle)
+        result = outcome.read_result(self.paths.result_pickle, trust=self._trust)
         return result.status, result.value
 
     def _unseen_ending(self) -> Ending:
@@ -366,6 +382,20 @@ class Job(Generic[R]):
                 if not self.watcher.is_done(self.job_id, mode="cache"):
                     self.cancel(check=False)
 
+    # ---- again
+
+    def resubmit(self, **overrides: Any) -> Job[R]:
+        """Submit the call once more: a new job of the same backend, folder and parameters, but for the ``overrides``.
+
+        These are named as ``AutoExecutor.update_parameters`` takes them. The call is what ``submission()`` gives: a function that
+        has saved its state goes on from there. Works for handles found again as well, with the parameters that the folder's
+        journal holds; ``LookupError`` if none does. This job stays as it is, whatever has become of it.
+        """
+        from submitit.client import resubmission
+
+        made: Job[R] = resubmission.resubmit(self, overrides)
+        return made
+
     # ---- logs
 
     def stdout(self) -> str | None:
@@ -397,6 +427,14 @@ class Job(Generic[R]):
         """
         assert self.num_tasks == 1, "You should use `await job.awaitable().results()` if your job has subtasks."
         return self.awaitable().result().__await__()
+
+    def _attempts(self) -> list[Attempt]:
+        """As ``attempts``, where nothing but the job's present state and its result is known."""
+        from submitit.client.attempt import Attempt
+        from submitit.storage import outcome
+
+        attempt = Attempt(0, self.state, paths=self.paths)
+        return [attempt.told_by(outcome.read_footer(self.paths.locate("result_pickle")))]
 
     # ---- for the tracker and the collector
 
@@ -438,6 +476,17 @@ class Job(Generic[R]):
         Returns whether all is done; if not, the scheduler is asked about the job soon again.
         """
         return True
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        """Whether another job takes the place of this one, whose policy asks for a further attempt that was refused."""
+        return False
+
+    def _another(self, job_id: str, folder: Path | str, tasks: Sequence[int]) -> Job[Any]:
+        """A handle of another job, as far trusted as this one."""
+        made = type(self)(folder=folder, job_id=job_id, tasks=tasks)
+        for job in (made, *made._sub_jobs):
+            job._trust = self._trust
+        return made
 
     def _found_again(self) -> bool:
         """Whether the job may have ended before this handle was made."""

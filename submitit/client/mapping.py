@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -116,6 +117,10 @@ def _submit_shares(
 
     backend: Any = executor._backend()
     work = [DelayedSubmission(function, chunk, *more) for chunk, more in zip(chunks, shared, strict=True)]
+    if "submitit.orchestrator.dependencies" in sys.modules:
+        from submitit.client import dependencies
+
+        executor = dependencies.waiting_for_all(executor, work)
     path: Path = backend._write_shared(work)
     taken = path.with_suffix(".claims")
     try:

@@ -17,6 +17,18 @@ GENERIC: Final[dict[str, type]] = {
 }
 
 
+#: What else is for every backend; version 1 has no such parameters. A backend that does not know one is not given it.
+FURTHER: Final = frozenset({"retry"})
+
+
+def check_retry(value: object) -> None:
+    """Raise ``TypeError`` for a parameter ``retry`` that is no policy."""
+    if value is not None:
+        from submitit.orchestrator import retry
+
+        retry.check(value)
+
+
 class EquivalenceDict(TypedDict):
     """A backend's own names of the generic parameters."""
 

@@ -32,9 +32,9 @@ def parts(count: int, largest: int) -> list[Part]:
     return [Part(first, stop - first) for first, stop in itertools.pairwise(bounds)]
 
 
-def element_ids(array_id: str, count: int) -> list[str]:
-    """The job ids of an array's elements, numbered from 0."""
-    return [f"{array_id}_{index}" for index in range(count)]
+def element_ids(array_id: str, count: int, first: int = 0) -> list[str]:
+    """The job ids of an array's elements, numbered from ``first`` on."""
+    return [f"{array_id}_{index}" for index in range(first, first + count)]
 
 
 class Run(NamedTuple):

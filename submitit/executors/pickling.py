@@ -14,6 +14,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import os
+import sys
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
     from submitit.client.job import Job, R
+    from submitit.orchestrator.dependencies import Waits
     from submitit.storage.submission import DelayedSubmission
 
     StrPath = str | os.PathLike[str]
@@ -77,16 +79,22 @@ class PicklingExecutor(Executor):
         script = self._script_path(uid)
         with tempfile.TemporaryDirectory(prefix="submitit-") as scratch:
             call = DelayedSubmission(fn, *args, **kwargs)
+            self._attach_dependencies([call])
+            sender = self._dry_sender(call)
             payload.write_payload(os.path.join(scratch, "call.pkl"), [call], max_bytes=self._max_bytes())
             token = _UID.set(uid)
             try:
-                text = self._make_submission_file_text(self._submitit_command_str, uid)
+                text = sender._make_submission_file_text(self._submitit_command_str, uid)
             finally:
                 _UID.reset(token)
             elsewhere = Path(scratch, script.name)  # a backend may read the script to make the command
             elsewhere.write_text(text, encoding="utf-8")
             command = self._make_submission_command(elsewhere)
         return DryRun(text, [word.replace(str(elsewhere), str(script)) for word in command])
+
+    def _dry_sender(self, submission: DelayedSubmission) -> PicklingExecutor:
+        """The executor that would send this call."""
+        return self
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Submit each call as a job of its own.
@@ -111,6 +119,15 @@ class PicklingExecutor(Executor):
             if jobs:
                 self._record(jobs, delayed_submissions[: len(jobs)])
         return jobs
+
+    @staticmethod
+    def _taken_dependencies(submissions: Sequence[DelayedSubmission]) -> list[Waits] | None:
+        """What each of the calls waits for, which is no part of their payload; ``None`` if none waits."""
+        if "submitit.orchestrator.dependencies" not in sys.modules:
+            return None
+        from submitit.orchestrator import dependencies
+
+        return dependencies.taken(submissions)
 
     def _write_payload(self, path: StrPath, submissions: Sequence[DelayedSubmission], before: int = 0) -> int:
         """Pickle calls into the new file ``path``, each told the job's time limit first; return the file's size.
@@ -231,7 +248,6 @@ class PicklingExecutor(Executor):
     def _submitit_command_str(self) -> str:
         """The command that runs a job of this executor, for the shell."""
         import shlex
-        import sys
 
         python = getattr(self, "python", None) or shlex.quote(sys.executable)
         return f"{python} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from submitit.client.executor import Executor
     from submitit.client.job import Job
+    from submitit.orchestrator.dependencies import Waits
     from submitit.storage.paths import Layout
     from submitit.storage.submission import DelayedSubmission
 
@@ -27,6 +29,7 @@ def append(
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
     first: int = 0,
+    waits: Sequence[Waits] | None = None,
 ) -> None:
     """Note in this client's journal that ``jobs`` were submitted; the payload has their ``submissions`` from ``first`` on.
 
@@ -34,7 +37,7 @@ def append(
     """
     try:
         book = journal.Journal(layout.journals / f"{names.client_name()}.jsonl")
-        for record in records(executor, jobs, submissions, payload, first):
+        for record in records(executor, jobs, submissions, payload, first, waits):
             book.append(record)
     except OSError as error:
         from submitit import log
@@ -48,8 +51,9 @@ def records(
     submissions: Sequence[DelayedSubmission],
     payload: str | os.PathLike[str] | None,
     first: int = 0,
+    waits: Sequence[Waits] | None = None,
 ) -> list[dict[str, Any]]:
-    """One record for each plain job and each array among ``jobs``."""
+    """One record for each plain job and each array among ``jobs``, with what they wait for."""
     directory = working_directory()
     common = {
         "event": "submitted",
@@ -62,9 +66,11 @@ def records(
         "python": sys.executable,
         "backend": executor.name(),
         "name": str(executor.parameters.get(executor._own_name("name")) or "submitit"),
-        "parameters": {name: plain(value) for name, value in executor.parameters.items() if value is not None},
+        "parameters": {name: plain(value) for name, value in executor.parameters.items()},
         "folder": str(executor.folder),
     }
+    if arguments := _arguments(executor):
+        common["arguments"] = arguments
     if payload is not None:
         common["payload"] = os.path.basename(payload)
     return [
@@ -73,9 +79,17 @@ def records(
             "function": function_name(submissions[group.place].function),
             "tasks": jobs[group.place].num_tasks,
             **_jobs(group, first, payload is not None),
+            **({} if waits is None else _after(group, waits, str(executor.folder))),
         }
         for group in _grouped([job.job_id for job in jobs])
     ]
+
+
+def _arguments(executor: Executor) -> dict[str, Any]:
+    """What the executor was made with, beside its folder, as far as it is not the default."""
+    usual = {"max_num_timeout": 3, "max_pickle_size_gb": 1.0, "python": shlex.quote(sys.executable)}
+    given = {name: getattr(executor, name, value) for name, value in usual.items()}
+    return {name: plain(value) for name, value in given.items() if value != usual[name]}
 
 
 def _jobs(group: _Group, first: int, in_payload: bool) -> dict[str, Any]:
@@ -84,6 +98,13 @@ def _jobs(group: _Group, first: int, in_payload: bool) -> dict[str, Any]:
     if isinstance(group.jobs, dict):
         return {"jobs": {**group.jobs, "first": place}}
     return {"jobs": group.jobs, **({"first": place} if in_payload and place else {})}
+
+
+def _after(group: _Group, waits: Sequence[Waits], folder: str) -> dict[str, Any]:
+    from submitit.orchestrator import dependencies
+
+    count = group.jobs["count"] if isinstance(group.jobs, dict) else len(group.jobs)
+    return dependencies.noted(waits[group.place : group.place + count], folder)
 
 
 class _Group(NamedTuple):
@@ -192,6 +213,12 @@ def plain(value: Any) -> Any:
     """``value`` as JSON can hold it: what is not made of plain values is its ``repr``."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if hasattr(type(value), "plain"):  # a policy
+        return plain(value.plain())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(type(value), "__index__"):
+        return int(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -27,6 +27,7 @@ from submitit.storage.paths import Layout, unique_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from submitit.local.dependencies import After
     from submitit.local.protocol import Launch
 
 #: So many controllers that die before they have told anything, one after the other, are not replaced any more.
@@ -40,10 +41,10 @@ Key = tuple[str, str]
 class _Submission:
     """What jobs submitted together have in common; kept until the last of them is over."""
 
-    __slots__ = ("launch", "root")
+    __slots__ = ("after", "launch", "root")
 
-    def __init__(self, root: str, launch: Launch) -> None:
-        self.root, self.launch = root, launch
+    def __init__(self, root: str, launch: Launch, after: After | None) -> None:
+        self.root, self.launch, self.after = root, launch, after
 
 
 class _Socket(socket.socket):
@@ -84,7 +85,8 @@ class _Line:
         """The same for jobs: id, payload reference and number of the coming attempt of each."""
         launch = None if submission.launch is self.told else submission.launch._asdict()
         self.told = submission.launch
-        self.add({"op": "submit", "root": submission.root, "launch": launch, "jobs": jobs})
+        after = {} if submission.after is None else {"after": submission.after}
+        self.add({"op": "submit", "root": submission.root, "launch": launch, "jobs": jobs, **after})
 
 
 class Connection(Source):
@@ -113,8 +115,11 @@ class Connection(Source):
 
     # ---- asking
 
-    def submit(self, root: str, launch: Launch, jobs: Sequence[tuple[str, str | None]]) -> None:
-        """Hand jobs to the controller: id and payload reference of each. It exists afterwards, if it did not before.
+    def submit(
+        self, root: str, launch: Launch, jobs: Sequence[tuple[str, str | None]], after: After | None = None
+    ) -> None:
+        """Hand jobs to the controller: id and payload reference of each, and what they wait for. It exists afterwards, if it did
+        not before.
 
         Raises ``OSError`` if no controller can be started; no job is submitted then.
         """
@@ -123,7 +128,7 @@ class Connection(Source):
             if line is None or line.ended:
                 line = self._begin(root)
             # One environment in memory for a thousand jobs that were submitted one by one.
-            submission = _Submission(root, line.told if line.told == launch else launch)
+            submission = _Submission(root, line.told if line.told == launch else launch, after)
             for job_id, reference in jobs:
                 key = (root, job_id)
                 self._records.pop(key, None)  # of a folder that was removed: its ids begin again

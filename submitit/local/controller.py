@@ -265,7 +265,7 @@ class Controller:
             if message["launch"] is not None:
                 self._launch = protocol.Launch(**message["launch"])
             assert self._launch is not None
-            self._supervisor.submit(root, self._launch, message["jobs"])
+            self._supervisor.submit(root, self._launch, message["jobs"], message.get("after"))
         elif action == "cancel":
             self._supervisor.cancel(root, message["job"])
         elif action == "signal":

@@ -8,13 +8,15 @@ import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakValueDictionary
 
 from submitit.client.executor import Executor
 from submitit.client.job import Job
-from submitit.errors import JobCancelledError
+from submitit.errors import JobCancelledError, JobDependencyError
 from submitit.orchestrator.environment import JobEnvironment
 from submitit.orchestrator.watcher import InfoWatcher
 from submitit.storage import atomic
+from submitit.storage.submission import DelayedSubmission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
-    from submitit.storage.submission import DelayedSubmission
 
 R = TypeVar("R", covariant=True)
 
@@ -46,14 +47,29 @@ class DebugJob(Job[R]):
         # Two jobs must never have one id, and `id` of an object comes again when it is gone.
         super().__init__(folder=folder, job_id=f"DEBUG_{_next_number()}")
         self._submission = submission
+        waits = submission.__dict__.pop("_waits", None)
+        #: The jobs that run before it: those that have to succeed, and those that have to have run.
+        self._needed: list[DebugJob[Any]] = [_known(u.job_id) for u in (*waits.ok, *waits.own)] if waits else []
+        self._ahead: list[DebugJob[Any]] = [*self._needed, *map(_known, (u.job_id for u in waits.any))] if waits else []
         #: The environment of the submission, which the call runs in.
         self.environ = dict(os.environ)
         self._error: BaseException | None = None
         self._ran = self._running = False
+        #: Of those that it needed, or that these did, the one that failed.
+        self._blamed: DebugJob[Any] | None = None
+        _living[self.job_id] = self
 
     def submission(self) -> DelayedSubmission:
         """The very object that runs."""
         return self._submission
+
+    def resubmit(self, **overrides: Any) -> DebugJob[R]:
+        """A new job for the same call. There are no parameters here that could be others."""
+        call = self._submission
+        made: list[DebugJob[R]] = DebugExecutor(self.paths._folder)._process(  # type: ignore[assignment]
+            [DelayedSubmission(call.function, *call.args, **call.kwargs)]
+        )
+        return made[0]
 
     @property
     def num_tasks(self) -> int:
@@ -112,25 +128,60 @@ class DebugJob(Job[R]):
         return {"STATE": self.state}
 
     def _run(self) -> None:
-        """Make the call, once; not if the job was cancelled."""
-        if self._ran or self._cancelled:
-            return
+        """Make the call, once, and before it those of the jobs that it waits for; not if the job was cancelled."""
+        waiting: list[DebugJob[Any]] = [self]
+        while waiting:  # no recursion: chains may be long
+            job = waiting[-1]
+            over = job._ran or job._cancelled
+            first = (
+                None if over else next((other for other in job._ahead if not (other._ran or other._cancelled)), None)
+            )
+            if first is not None:
+                waiting.append(first)
+                continue
+            waiting.pop()
+            if not over:
+                job._run_alone()
+
+    def _run_alone(self) -> None:
         self._ran = self._running = True
         try:
-            with _environment(self.environ, self.job_id, str(self.paths._folder)), self._logging():
-                try:
-                    self._submission.result()
-                except BaseException as error:
-                    self._error = error
-                    if isinstance(error, KeyboardInterrupt):
-                        raise
-                    _post_mortem(error)
+            self._run_now()
         finally:
             self._running = False
+
+    def _run_now(self) -> None:
+        failed = next((job for job in self._needed if job.exception() is not None), None)
+        if failed is not None:
+            self._blamed = failed._blamed or failed
+            error = self._blamed.exception()
+            self._error = JobDependencyError(
+                f"Job {self.job_id} did not run, because job {self._blamed.job_id}, which it depends on, did not succeed: "
+                f"{type(error).__name__}: {error}"
+            )
+            self._error.__cause__ = error
+            return
+        with _environment(self.environ, self.job_id, str(self.paths._folder)), self._logging():
+            try:
+                self._call()
+            except BaseException as error:
+                self._error = error
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                _post_mortem(error)
 
     @staticmethod
     def _examine(error: BaseException) -> None:
         _post_mortem(error)
+
+    def _call(self) -> None:
+        submission = self._submission
+        if "_unresolved" in submission.__dict__:
+            from submitit.orchestrator import dependencies
+
+            resolved = dependencies.resolved(submission, lambda it: _known(it.upstream.job_id).result())
+            submission._result, submission._done = resolved.result(), True
+        submission.result()
 
     @contextlib.contextmanager
     def _logging(self) -> Iterator[None]:
@@ -159,9 +210,13 @@ class DebugJob(Job[R]):
 
 
 class DebugExecutor(Executor):
-    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it."""
+    """Runs each call in this process, when its result is asked for. Takes any parameter and ignores it.
+
+    ``retry`` too: a debugger is to see the first failure.
+    """
 
     job_class = DebugJob
+    _takes_dependencies = True
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__(folder)
@@ -229,6 +284,17 @@ def _post_mortem(error: BaseException) -> None:
 def _next_number() -> int:
     """A number that no other debug job of this process has, and hardly one of another."""
     return next(_numbers)
+
+
+#: The jobs of this process that somebody still holds, by their ids.
+_living: WeakValueDictionary[str, DebugJob[Any]] = WeakValueDictionary()
+
+
+def _known(job_id: str) -> DebugJob[Any]:
+    job = _living.get(job_id)
+    if job is None:
+        raise ValueError(f"There is no debug job {job_id} in this process: it has gone with the one that submitted it")
+    return job
 
 
 _numbers = itertools.count(time.time_ns())

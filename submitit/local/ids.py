@@ -93,7 +93,8 @@ def _next_id(directory: str) -> Iterator[tuple[int, _Counter]]:
     import fcntl
 
     make_directory(directory)
-    descriptor = os.open(os.path.join(directory, "next-id"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(directory, "next-id"), flags, FILE_MODE)
     try:
         with contextlib.suppress(OSError):  # a network file system without locks: making the files settles it
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from weakref import ReferenceType
 
+    from submitit.client.attempt import Attempt
     from submitit.orchestrator.collector import Ending
     from submitit.orchestrator.sources import Source
 
@@ -57,10 +58,12 @@ class LocalJob(Job[R], Generic[R]):
         job_id: str,
         tasks: Sequence[int] = (0,),
         process: Popen[bytes] | None = None,
+        *,
+        trust: bool = False,
     ) -> None:
         self._process = process
         self._root = tagless_root(folder)
-        super().__init__(folder, job_id, tasks)
+        super().__init__(folder, job_id, tasks, trust=trust)
 
     def _register_in_watcher(self) -> None:
         """Nothing has to be remembered for a watcher."""
@@ -133,6 +136,15 @@ class LocalJob(Job[R], Generic[R]):
             (own.cancel if action == "cancel" else own.interrupt)(self._root, self.job_id)
             return
         requests.ask(self._root, self.job_id, action)
+
+    def _attempts(self) -> list[Attempt]:
+        from submitit.local import history
+
+        found = history.attempts(self._root, self.job_id, self.paths, self.watcher.record(self.job_id))
+        if not found:
+            return super()._attempts()
+        # A result is on disk a moment before its process has ended.
+        return [*found[:-1], found[-1]._replace(state=self.state)]
 
     # ---- for the tracker and the collector
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from submitit.local import scheduler
 from submitit.local.usage import Usage
+from submitit.storage.atomic import lacks_room
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
@@ -23,18 +24,31 @@ if TYPE_CHECKING:
 class Batch:
     """Jobs that were submitted together and still wait."""
 
-    __slots__ = ("_order", "group", "key", "launch", "request", "root", "waiting")
+    __slots__ = ("_order", "group", "held", "key", "launch", "not_before", "request", "root", "waiting")
 
     def __init__(self, key: int, root: Root, launch: Launch, group: int) -> None:
         self.key, self.root, self.launch, self.group = key, root, launch, group
         self.request = scheduler.Request.of(launch)
+        #: When they may start at the earliest, on the monotonic clock.
+        self.not_before = 0.0
         #: Payload reference and number of the coming attempt of each job.
         self.waiting: dict[str, tuple[str | None, int]] = {}
+        #: Those of them that wait for other jobs first.
+        self.held: set[str] = set()
         # A dict does not give up its first key cheaply.
         self._order: deque[str] = deque()
 
     def add(self, job_id: str, reference: str | None, attempt: int) -> None:
         self.waiting[job_id] = (reference, attempt)
+        self._order.append(job_id)
+
+    def hold(self, job_id: str, reference: str | None, attempt: int) -> None:
+        """Add a job that does not start before it is released."""
+        self.waiting[job_id] = (reference, attempt)
+        self.held.add(job_id)
+
+    def release(self, job_id: str) -> None:
+        self.held.discard(job_id)
         self._order.append(job_id)
 
     def first(self, count: int) -> Iterator[str]:
@@ -92,11 +106,7 @@ class StartedJob:
 
     def lacks_room(self) -> bool:
         """Whether the disk that its results were to be written to is full."""
-        try:
-            room = os.statvfs(os.path.dirname(self.log))
-        except OSError:
-            return False
-        return room.f_bavail == 0 or (room.f_favail == 0 and room.f_files > 0)
+        return lacks_room(os.path.dirname(self.log))
 
     @property
     def leased(self) -> tuple[str, ...]:

@@ -88,10 +88,13 @@ class _Book:
             for line in lines:
                 event = line.get("event")
                 if self.header is None:
-                    if event != "controller":
-                        self.closed = True  # a client's journal: not about states
+                    try:
+                        self.header = Header.read(line) if event == "controller" else None
+                    except ValueError:
+                        self.header = None
+                    if self.header is None:
+                        self.closed = True  # a client's journal, not about states; or nobody's
                         return
-                    self.header = Header.read(line)
                     self.here = self.header.who.machine == processes.machine()
                 elif event == "closed":
                     self.closed = True

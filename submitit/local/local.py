@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from submitit import environ
-from submitit.client.parameters import without_markers
+from submitit.client.parameters import check_retry, without_markers
 from submitit.executors import foreign_python
 from submitit.executors.pickling import PicklingExecutor, discard
 from submitit.local.environment import LOCAL_REQUEUE_RETURN_CODE, LocalJobEnvironment
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from submitit.client.executor import P
     from submitit.client.job import Job, R
     from submitit.local.protocol import Launch
+    from submitit.orchestrator.dependencies import Waits
     from submitit.storage.submission import DelayedSubmission
 
 __all__ = [
@@ -65,7 +66,7 @@ class LocalExecutor(PicklingExecutor):
     (lines of shell before the command), ``max_cpus`` (how many CPUs may be in use, the job's included, for it to start; the
     machine's), ``max_jobs`` (how many jobs of this process may run then, the job included), ``array_parallelism`` (how many jobs
     of an array run at a time), ``preload`` (names of modules that are loaded once, in the process from which the tasks are
-    forked).
+    forked), ``retry`` (what to do about failures, see ``submitit.Retry``).
 
     No two jobs of this user and machine have a GPU in common, whichever process submitted them; a job's GPUs are those of the
     jobs that it submits in its turn. Where no GPU can be found, jobs that ask for some are told the first numbers and do not wait.
@@ -73,6 +74,7 @@ class LocalExecutor(PicklingExecutor):
     """
 
     job_class = LocalJob
+    _takes_dependencies = True
 
     def __init__(
         self,
@@ -86,13 +88,15 @@ class LocalExecutor(PicklingExecutor):
 
     @classmethod
     def _valid_parameters(cls) -> set[str]:
-        return {"array_parallelism", "max_cpus", "max_jobs", "preload", "setup", "signal_delay_s", "visible_gpus"}
+        names = {"array_parallelism", "max_cpus", "max_jobs", "preload", "setup", "signal_delay_s", "visible_gpus"}
+        return names | {"retry"}
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
         """Keep parameters; ``ValueError`` for what this machine cannot give."""
         kwargs = without_markers(kwargs)
         if (kwargs.get("nodes") or 1) > 1:
             raise ValueError("LocalExecutor can use only one node. Use nodes=1")
+        check_retry(kwargs.get("retry"))
         merged = {**self.parameters, **kwargs}
         gpus = merged.get("gpus_per_node") or 0
         visible = merged.get("visible_gpus")
@@ -119,22 +123,29 @@ class LocalExecutor(PicklingExecutor):
     def dry_run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> DryRun:
         """What each task of the job would run: a command, or lines of shell with it. The call is pickled as a check."""
         from submitit.client.dry_run import DryRun
+        from submitit.storage.submission import DelayedSubmission
 
         super().dry_run(fn, *args, **kwargs)
         launch = self._launch(self._submitit_command_str)
+        call = DelayedSubmission(fn, *args, **kwargs)
+        self._attach_dependencies([call])
+        waits = self._taken_dependencies([call])
+        lines = [] if waits is None else [f"# {waits[0]}"]
         if launch.shell:
-            return DryRun(launch.command[0], ["bash", "-c", launch.command[0]])
-        return DryRun("", launch.command)
+            text = "\n".join([*lines, launch.command[0]])
+            return DryRun(text, ["bash", "-c", text])
+        return DryRun("\n".join(lines), launch.command)
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         """Queue the calls, all or none: one payload for all, and a job for each."""
         path = self._payload_path(names.unique_name())
+        waits = self._taken_dependencies(delayed_submissions)
         self._write_payload(path, delayed_submissions)
         single = len(delayed_submissions) == 1
         try:
             job_ids = self._reserve(len(delayed_submissions), path if single else None)
             jobs = self._queue(
-                self._submitit_command_str, [(job_id, f"{path}#{k}") for k, job_id in enumerate(job_ids)]
+                self._submitit_command_str, [(job_id, f"{path}#{k}") for k, job_id in enumerate(job_ids)], waits
             )
         except BaseException:
             discard([path])
@@ -143,7 +154,7 @@ class LocalExecutor(PicklingExecutor):
         for index, job in enumerate(jobs):
             if isinstance(job, LocalJob):
                 job._payload = (name, index)
-        self._record(jobs, delayed_submissions, path)
+        self._record(jobs, delayed_submissions, path, waits)
         return jobs
 
     def _submit_command(self, command: str) -> Job[Any]:
@@ -167,12 +178,19 @@ class LocalExecutor(PicklingExecutor):
                 atomic.link_or_copy(single, submitted, exclusive=True)
                 return job_ids
 
-    def _queue(self, command: str, jobs: list[tuple[str, str | None]]) -> list[Job[Any]]:
+    def _queue(
+        self, command: str, jobs: list[tuple[str, str | None]], waits: Sequence[Waits] | None = None
+    ) -> list[Job[Any]]:
         from submitit.local import connection
 
         launch = self._launch(command)
         self._warn_about(launch)
-        connection.connection().submit(tagless_root(self.folder), launch, jobs)
+        after = None
+        if waits is not None:
+            from submitit.local import dependencies
+
+            after = dependencies.after([job_id for job_id, _ in jobs], waits)
+        connection.connection().submit(tagless_root(self.folder), launch, jobs, after)
         # A string, since what thousands of jobs have in common is not made again for each; so are the ranks.
         folder, tasks = str(self.folder), tuple(range(launch.tasks))
         made: list[Job[Any]] = [self.job_class(folder=folder, job_id=job_id, tasks=tasks) for job_id, _ in jobs]
@@ -219,6 +237,7 @@ class LocalExecutor(PicklingExecutor):
             user_signal=user_signal(os.environ),
             stderr_to_stdout=bool(given.get("stderr_to_stdout", False)),
             preload=list(given.get("preload") or ()),
+            retry=given["retry"].plain() if "retry" in given else None,
         )
 
     def _default_words(self) -> list[str]:
@@ -283,6 +302,7 @@ class LocalExecutor(PicklingExecutor):
         jobs: Sequence[Job[Any]],
         submissions: Sequence[DelayedSubmission],
         payload: str | os.PathLike[str] | None = None,
+        waits: Sequence[Waits] | None = None,
     ) -> None:
         """One record for all jobs of a call, whose order is that of the payload."""
         from submitit.executors import record
@@ -290,6 +310,10 @@ class LocalExecutor(PicklingExecutor):
 
         line = record.records(self, jobs[:1], submissions[:1], payload)[0]
         line["jobs"] = [job.job_id for job in jobs]
+        if waits is not None:
+            from submitit.orchestrator import dependencies
+
+            line.update(dependencies.noted(waits, line["folder"]))
         try:
             Journal(self._layout().locate(f"journal/{names.client_name()}.jsonl")).append(line)
         except OSError as error:

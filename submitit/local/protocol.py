@@ -4,7 +4,8 @@ Client to controller, each with a growing ``seq``: a line that was torn by an in
 and sent again by the client, and a line that comes twice counts once.
 
     {"op": "submit", "root": R, "launch": {...}, "jobs": [[job_id, payload reference, attempt], ...]}
-                                                                    ``launch`` is null where it is the last one's
+                                                                    ``launch`` is null where it is the last one's;
+                                                                    ``after`` where they wait for others: see `dependencies`
     {"op": "cancel" | "signal", "root": R, "job": job_id}
     {"op": "lost",   "root": R, "jobs": [{record}, ...]}            jobs whose controller was killed: see `records`
 
@@ -75,6 +76,8 @@ class Launch(NamedTuple):
     preload: list[str]
     #: The submitter's limits: see `processes.limits`.
     limits: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
+    #: What to do about failures, as `orchestrator.retry` writes it down; ``None``: nothing.
+    retry: dict[str, Any] | None = None
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ The journal is the truth about local jobs for every process but their client, wh
 written. One JSON object a line, ``event`` first:
 
     controller   who writes: its name, machine, pid and start time, and those of its client
+    attempt      how one attempt of a job ended that was not its last, with the reason for which it was started again
     state        a job's new state; its keys are those of `Record`. Several jobs that begin to wait share one line, with
                  ``jobs``: [[first id, last id], ...] in place of ``job``
     closed       nothing follows: every job came to an end and the client was gone
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from submitit.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: The states of a job that its controller tells of. A job that is over stays so, except that a cancelled one may still be
 #: coming to its end (``over`` is false until its processes are gone).
@@ -49,7 +50,7 @@ class Record(NamedTuple):
     exits: list[int | None] = []  # noqa: RUF012 - never changed
     #: Why, where the state does not say it.
     reason: str = ""
-    #: Whether the job's folder was gone when it ended.
+    #: Whether the job's folder, or its log in it, was gone when it ended.
     vanished: bool = False
     #: Ranks whose result was on disk before their process had ended.
     recorded: list[int] = []  # noqa: RUF012 - never changed
@@ -68,6 +69,10 @@ class Record(NamedTuple):
         fields = self._asdict()
         kept = {key: value for key, value in fields.items() if value != _DEFAULTS.get(key)}
         return {"event": "state", **kept}
+
+    def write_attempt(self, reason: str) -> dict[str, Any]:
+        """The record as what became of one attempt, after which the job was started again for a reason."""
+        return {**self._replace(over=False).write(), "event": "attempt", "again": reason}
 
     @classmethod
     def read(cls, line: dict[str, Any]) -> Record:
@@ -99,7 +104,7 @@ class Record(NamedTuple):
         if self.memory_kill:
             info["OutOfMemory"] = self.memory_kill
         if self.vanished:
-            info["Vanished"] = "The job's folder was deleted while it ran"
+            info["Vanished"] = "The job's folder was deleted while it ran, or moved"
         for key, moment in (("Start", self.start), ("End", self.end)):
             if moment:
                 info[key] = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment))
@@ -135,6 +140,16 @@ class Header(NamedTuple):
 
     @classmethod
     def read(cls, line: dict[str, Any]) -> Header:
+        """The header of a line; ``ValueError`` where it is none."""
+        who, client = line.get("who"), line.get("client")
+        if not (
+            all(_is_text(line.get(name)) for name in ("controller", "directory"))
+            and all(
+                isinstance(one, list) and len(one) == 3 and _is_text(one[0]) and _is_process(one[1:])
+                for one in (who, client)
+            )
+        ):
+            raise ValueError(f"Not a controller: {line!r:.200}")
         return cls(
             line["controller"], line["directory"], processes.Identity(*line["who"]), processes.Identity(*line["client"])
         )
@@ -148,13 +163,14 @@ def waiting(job_ids: Iterable[str], tasks: int, when: float) -> dict[str, Any]:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    line = {"event": "state", "jobs": spans, "state": PENDING, "time": round(when, 3)}
+    # Rounded down: nothing that happens to them next may seem to have come before.
+    line = {"event": "state", "jobs": spans, "state": PENDING, "time": int(when * 1000) / 1000}
     return line if tasks == 1 else {**line, "tasks": tasks}
 
 
 def read_line(line: dict[str, Any]) -> Iterator[Record]:
-    """The records in one line of a journal; none for lines about something else."""
-    if line.get("event") != "state":
+    """The records in one line of a journal; none for lines about something else, and for what no controller writes."""
+    if line.get("event") != "state" or not _is_sound(line):
         return
     spans = line.get("jobs")
     if spans is None:
@@ -164,6 +180,80 @@ def read_line(line: dict[str, Any]) -> Iterator[Record]:
     for first, last in spans:
         for number in range(first, last + 1):
             yield Record.read({**common, "job": str(number)})
+
+
+#: More jobs than one line tells of, and more tasks than a job has.
+_MANY = 1 << 22
+
+
+def _is_sound(line: dict[str, Any]) -> bool:
+    """Whether a line about states is what a controller writes: a journal may be damaged, or be anybody's in a shared folder."""
+    return (
+        "state" in line
+        and ("job" in line or "jobs" in line)
+        and all(_CHECKS[key](value) for key, value in line.items() if key in _CHECKS)
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MANY
+
+
+def _is_amount(value: object) -> bool:
+    # As a moment it is a time that every C library can tell; infinity is none.
+    return isinstance(value, (int, float)) and 0 <= value < 1e11
+
+
+def _is_list(check: Callable[[Any], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _is_pid(value: object) -> bool:
+    return isinstance(value, int) and 0 < value < 1 << 31
+
+
+def _is_process(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _is_pid(value[0]) and _is_text(value[1])
+
+
+def _are_spans(value: object) -> bool:
+    if not isinstance(value, list) or not all(isinstance(span, list) and len(span) == 2 for span in value):
+        return False
+    return all(_is_amount(end) and isinstance(end, int) for span in value for end in span) and (
+        sum(max(0, last - first + 1) for first, last in value) <= _MANY
+    )
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "job": _is_text,
+    "jobs": _are_spans,
+    "state": _is_text,
+    "over": _is_flag,
+    "time": _is_amount,
+    "attempt": _is_count,
+    "tasks": _is_count,
+    "start": _is_amount,
+    "end": _is_amount,
+    "node": _is_text,
+    "pids": _is_list(_is_process),
+    "exits": _is_list(lambda code: code is None or isinstance(code, int)),
+    "reason": _is_text,
+    "vanished": _is_flag,
+    "recorded": _is_list(_is_count),
+    "gpus": _is_list(_is_text),
+    "peak_mb": _is_amount,
+    "cpu_s": _is_amount,
+    "memory_kill": _is_text,
+    "mem_gb": _is_amount,
+}
 
 
 def worst(exits: Iterable[int | None]) -> int | None:

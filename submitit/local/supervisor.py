@@ -6,13 +6,23 @@ step is a `Record`, written to the journal and handed to ``tell`` before anythin
 
 from __future__ import annotations
 
+import heapq
 import os
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from submitit.local import environment, memory_kills, processes, records, scheduler, signalling, tasks, usage
+from submitit.local import (
+    environment,
+    memory_kills,
+    processes,
+    records,
+    scheduler,
+    signalling,
+    tasks,
+    usage,
+)
 from submitit.local.jobs import Batch, StartedJob
 from submitit.local.leases import Lease, Leases
 from submitit.local.nurseries import Start
@@ -23,6 +33,7 @@ from submitit.storage.paths import Layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from submitit.local.dependencies import After, Dependencies, Key
     from submitit.local.nurseries import Nurseries
     from submitit.local.protocol import Launch
 
@@ -60,6 +71,8 @@ class Supervisor:
         self._by_pid: dict[int, StartedJob] = {}
         #: Where each job that is not over is, by root and id.
         self._places: dict[tuple[str, str], Batch | StartedJob] = {}
+        #: Who waits for whom, once somebody does.
+        self._dependencies: Dependencies | None = None
         self._serial = 0
         #: Whether something has changed since it was decided what to start.
         self._undecided = False
@@ -72,6 +85,10 @@ class Supervisor:
         #: Tokens of jobs that are over, whose last processes may still have to be killed.
         self._remains: set[str] = set()
         self._retry_at: float | None = None
+        #: How often each job was started again because it had failed, by the reasons.
+        self._failures: dict[tuple[str, str], dict[str, int]] = {}
+        #: When jobs may start that are kept from it, the next first.
+        self._due: list[float] = []
 
     # ---- what the client asks for
 
@@ -81,8 +98,10 @@ class Supervisor:
         lingering = self._leases.lingering and not self._closing
         return not (self._queue or self._running or self._remains or lingering)
 
-    def submit(self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]]) -> None:
-        """Queue jobs: id, payload reference and number of the coming attempt of each."""
+    def submit(
+        self, root: str, launch: Launch, jobs: Iterable[tuple[str, str | None, int]], after: After | None = None
+    ) -> None:
+        """Queue jobs: id, payload reference and number of the coming attempt of each; and what they wait for."""
         try:
             place = self._root(root)
         except OSError as error:  # what the client could write to a moment ago
@@ -93,13 +112,15 @@ class Supervisor:
             return
         batch = Batch(self._next(), place, launch, group=self._serial)
         for job_id, reference, attempt in jobs:
-            batch.add(job_id, reference, attempt)
+            (batch.add if after is None else batch.hold)(job_id, reference, attempt)
             self._places[root, job_id] = batch
         self._queue[batch.key] = batch
         self._undecided = True
         most = max(self._capacity.most_cpus or 0, launch.max_cpus or 0)
         self._capacity = self._capacity._replace(most_cpus=most)
         place.write(records.waiting(batch.waiting, launch.tasks, time.time()))
+        if after is not None:
+            self._hold(batch, after)
 
     def cancel(self, root: str, job_id: str, reason: str = "") -> None:
         """End a job for good. Does nothing if it is over."""
@@ -157,6 +178,8 @@ class Supervisor:
             moments.append(self._look_at)
         if self._retry_at is not None:
             moments.append(self._retry_at)
+        if self._due:
+            moments.append(self._due[0])
         for job in self._running.values():
             if job.warn_at is not None and job.gate is None:
                 moments.append(job.warn_at)
@@ -178,6 +201,9 @@ class Supervisor:
                     self._stop(job, records.TIMEOUT)
             if job.kill_at is not None and now >= job.kill_at:
                 self._kill(job)
+        while self._due and now >= self._due[0]:
+            heapq.heappop(self._due)
+            self._undecided = True
         self._start_what_fits(now)  # before what takes longer, and again after it
         if (self._queue or self._running or self._leases.lingering or self._behind) and now >= self._look_at:
             self._look_at = now + LOOK_S
@@ -185,6 +211,8 @@ class Supervisor:
                 root.catch_up()
             self._undecided |= self._leases.look()
             self._look_for_cancels()
+            if self._dependencies is not None:
+                self._dependencies.look()
             self._look_for_results()
             self._look_at_usage(now)
         if self._retry_at is not None and now >= self._retry_at:
@@ -201,6 +229,8 @@ class Supervisor:
             job.requeued = os.path.exists(job.batch.root.requeue_file(job.id))
             if job.requeued and len(job.living) > 1:
                 self._stop(job, job.stopped or records.PENDING)  # as a requeued job's other tasks are on Slurm
+        if code != 0 and not job.stopped and job.batch.launch.retry is not None and len(job.living) > 1:
+            self._stop(job, records.PENDING)  # it runs again as a whole, if it does
         if not job.stopped:
             signalling.send_to_group(pid, signal.SIGKILL)
         self._nurseries.reap(pid)
@@ -215,7 +245,8 @@ class Supervisor:
         rank = job.living.pop(pid)
         job.usage.ended(cpu_s, max_rss_mb)
         launch = job.batch.launch
-        if not job.stopped and not job.memory_kill and memory_kills.killed(job.exits[rank], shell=launch.shell):
+        told_to_end = job.stopped not in ("", records.PENDING)
+        if not told_to_end and not job.memory_kill and memory_kills.killed(job.exits[rank], shell=launch.shell):
             job.memory_kill = self._memory_kills.explain(pid, rank, job.began, job.usage, launch.mem_gb)
         if job.stopped:
             # A shell may be gone before what it ran: that still has its time.
@@ -244,12 +275,17 @@ class Supervisor:
     # ---- starting
 
     def _start_what_fits(self, now: float) -> None:
+        while self._dependencies is not None and self._dependencies.settled:
+            self._settle(self._dependencies.take())
         if not self._undecided or not self._queue or self._closing:
             return
         self._undecided = False
         entries = (
-            scheduler.Entry(batch.key, batch.request, len(batch.waiting), batch.group, batch.launch.parallelism)
+            scheduler.Entry(
+                batch.key, batch.request, len(batch.waiting) - len(batch.held), batch.group, batch.launch.parallelism
+            )
             for batch in self._queue.values()
+            if batch.not_before <= now
         )
         running = [
             scheduler.Running.of(
@@ -281,6 +317,12 @@ class Supervisor:
             job.gpus = tuple(batch.launch.visible_gpus[: batch.launch.gpus])
         self._running[key] = self._places[batch.root.path, job_id] = job
         env = {tasks.TOKEN: job.token, environment.REQUEUE: batch.root.requeue_file(job_id)}
+        if batch.launch.retry is not None:
+            import json
+
+            from submitit.orchestrator.retry import VARIABLE
+
+            env[VARIABLE] = json.dumps(batch.launch.retry)
         try:
             job.gate = tasks.Gate()
             self._nurseries.start(Start(key, batch.launch, job_id, attempt, reference, job.gpus, env, job.gate))
@@ -312,9 +354,35 @@ class Supervisor:
 
     def _take(self, batch: Batch, job_id: str) -> tuple[str | None, int]:
         taken = batch.waiting.pop(job_id)
+        batch.held.discard(job_id)
         if not batch.waiting:
             del self._queue[batch.key]
         return taken
+
+    # ---- jobs that wait for others
+
+    def _hold(self, batch: Batch, after: After) -> None:
+        """The jobs of a batch start when those that they wait for have ended as they had to."""
+        if self._dependencies is None:
+            from submitit.local.dependencies import Dependencies
+
+            self._dependencies = Dependencies(self._places)
+        self._dependencies.add(batch.root.path, batch.waiting, after)
+
+    def _settle(self, settled: Iterable[tuple[Key, str]]) -> None:
+        """Release jobs that wait for nothing any more, and end those with a reason why they never will start."""
+        for (root, job_id), reason in settled:
+            place = self._places.get((root, job_id))
+            if not isinstance(place, Batch) or job_id not in place.held:
+                continue  # cancelled meanwhile
+            self._undecided = True
+            if not reason:
+                place.release(job_id)
+                continue
+            _, attempt = self._take(place, job_id)
+            del self._places[root, job_id]
+            now, count = time.time(), place.launch.tasks
+            self._say(place.root, Record(job_id, records.CANCELLED, True, now, attempt, count, end=now, reason=reason))
 
     # ---- stopping
 
@@ -396,7 +464,7 @@ class Supervisor:
             self._leases.give_back(job.lease)
         if job.requeued and job.stopped != records.CANCELLED and not self._closing:
             self._requeue(job)
-        else:
+        elif not self._start_again(job):
             state = self._final_state(job)
             if state == records.FAILED and not job.reason and job.lacks_room():
                 job.reason = "no space is left on the disk of the job's folder"
@@ -419,10 +487,36 @@ class Supervisor:
             os.unlink(root.requeue_file(job.id))
         except OSError as error:
             print(f"cannot remove a requeue file: {error}", file=sys.stderr, flush=True)
+        root.write(self._record(job, self._final_state(job), over=True).write_attempt("requeue"))
+        self._queue_again(job, launch)
+
+    def _queue_again(self, job: StartedJob, launch: Launch, delay_s: float = 0.0) -> None:
+        root = job.batch.root
         batch = Batch(self._next(), root, launch, job.batch.group)
         batch.add(job.id, job.reference, job.attempt + 1)
+        if delay_s:
+            batch.not_before = time.monotonic() + delay_s
+            heapq.heappush(self._due, batch.not_before)
         self._queue[batch.key] = self._places[root.path, job.id] = batch
         self._say(root, Record(job.id, records.PENDING, False, time.time(), job.attempt + 1, launch.tasks))
+
+    def _start_again(self, job: StartedJob) -> bool:
+        """Whether a job that has ended waits again, because it has failed and its policy says so."""
+        if job.batch.launch.retry is None:
+            return False
+        from submitit.local import failures
+
+        key = (job.batch.root.path, job.id)
+        state = self._final_state(job)
+        before = self._failures.pop(key, {})
+        found = None if self._closing else failures.again(job, state, before)
+        if found is None:
+            failures.settle(job)
+            return False
+        self._failures[key] = {**before, found.reason: before.get(found.reason, 0) + 1}
+        job.batch.root.write(self._record(job, state, over=True).write_attempt(found.reason))
+        self._queue_again(job, found.launch, found.delay_s)
+        return True
 
     def _record(self, job: StartedJob, state: str, *, over: bool) -> Record:
         now = time.time()
@@ -439,7 +533,8 @@ class Supervisor:
             list(job.pids),
             list(job.exits) if over or any(job.exits) else [],
             job.reason[:1000],
-            over and state != records.COMPLETED and not os.path.isdir(os.path.dirname(job.log)),
+            # The folder itself may be there again: another job's controller makes it anew, with its journal.
+            over and state != records.COMPLETED and not os.path.exists(job.log),
             list(job.recorded),
             gpus=list(job.gpus),
             peak_mb=round(job.usage.peak_mb, 1),
@@ -493,6 +588,9 @@ class Supervisor:
     def _say(self, root: Root, record: Record) -> None:
         root.write(record.write())
         self._tell(root.path, record)
+        if record.over and self._dependencies is not None:
+            self._dependencies.ended((root.path, record.job), record)
+            self._undecided = True
 
     def _next(self) -> int:
         self._serial += 1

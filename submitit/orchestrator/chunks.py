@@ -304,6 +304,10 @@ class Share(_Maker):
                 if reached == first + self._size:
                     continue
                 chunk = chunks.submission(number)
+                if "_unresolved" in chunk.__dict__:
+                    from submitit.orchestrator import dependencies
+
+                    chunk = dependencies.resolved(chunk)
                 notes.make(chunk.function, _rows(chunk.args[0])[reached - first :], reached)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from submitit import errors
+from submitit import errors, terminal
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
+from submitit.storage import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,7 +105,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
             int(task): attempt.exits[task] for task in tasks if task in attempt.exits and task not in attempt.recorded
         }
         unheard = bool(set(tasks) - attempt.recorded)
-        sighting.suspicious |= bool(dead) or (
+        sighting.suspicious |= (bool(dead) and not attempt.undecided) or (
             unheard and ("batch" in attempt.exits or (attempt.terminated and not sighting.confirmed))
         )
     info: dict[str, str] = job.watcher.get_info(job.job_id, mode="cache")
@@ -113,6 +115,7 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     elif sighting.completing is None:
         sighting.completing = time.monotonic()
     if attempt is None:
+        sighting.suspicious |= isinstance(source, MarkerSource) and source.doubtful(job.job_id)
         dead = _told_exits(job, info)
         if dead and state in _ALIVE:
             return _ended(job, sighting, info, dead)
@@ -123,6 +126,9 @@ def judge(job: Collectable, sighting: Sighting, *, at_files: bool = False) -> En
     if state in _WAITING:
         if not attempt.requeued or job._hasten(attempt.number, info):
             sighting.settled, sighting.suspicious = attempt.number, False
+    elif attempt.undecided:  # its script looks into the failure, and leaves a marker when it has
+        if state in _ALIVE:
+            sighting.confirmed, sighting.suspicious = True, False
     elif state in _ALIVE and dead and not attempt.terminated:
         # one rank died under the others, or the scheduler is about to see that there is none left
         settling_s = MEMORY_SETTLING_S if _shows_memory(job, dead) else SETTLING_S
@@ -142,7 +148,8 @@ def _shows_memory(job: Collectable, dead: Iterable[int]) -> bool:
 
 
 def _tells_of_memory(stderr: str) -> bool:
-    return any(words in stderr for words in _MEMORY_WORDS)
+    of_last_attempt = stderr.rpartition("begins: what stands above is of earlier ones")[2]
+    return any(words in of_last_attempt for words in _MEMORY_WORDS)
 
 
 def _ending_for_good(job: Collectable, info: dict[str, str], sighting: Sighting) -> str:
@@ -191,11 +198,33 @@ def _ended(job: Collectable, sighting: Sighting, info: dict[str, str], dead: dic
     """The ending of a job that the scheduler calls over: its results where they are there, or will be in a moment."""
     if _all_recorded(job):
         return RECORDED
+    attempt = sighting.attempt
     sighting.suspicious = True
+    if attempt is not None and attempt.refused and job._goes_on_elsewhere(attempt):
+        return None
+    if _was_set_aside(job, attempt):
+        return RECORDED
     on_purpose = JobState.read(info.get("State", "")) in (JobState.CANCELLED, JobState.TIMEOUT, JobState.DEADLINE)
     if not dead and not on_purpose and not _told_all(job, sighting.attempt) and not _missing_long_enough(job):
         return None
     return Ending(info.get("State", "") or JobState.UNKNOWN.value, dead, dict(info))
+
+
+def _was_set_aside(job: Collectable, attempt: Attempt | None) -> bool:
+    """Put the errors in their places that an attempt has left in case that it is not the last; whether nothing is missing then.
+
+    The job is over, and whoever was to do that could not.
+    """
+    if attempt is None or attempt.retried:
+        return False
+    from submitit.storage import outcome
+
+    for task in job._tasks:
+        result = job._result_path(task)
+        if not os.path.exists(result):
+            with contextlib.suppress(OSError):
+                os.replace(outcome.set_aside_path(result, attempt.number), result)
+    return _all_recorded(job)
 
 
 def _told_exits(job: Collectable, info: dict[str, str]) -> dict[int, int]:
@@ -245,6 +274,13 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     """The error of a task that left no result: its type by the cause, its text with all that is known."""
     paths = job._task_paths(task)
     state = JobState.read(ending.state)
+    source = job._source()
+    if state is JobState.CANCELLED and not job._cancelled and not _has_begun(job, source, ending):
+        from submitit.orchestrator import dependencies
+
+        upstream_failed = dependencies.error_of(job)
+        if upstream_failed is not None:
+            return upstream_failed
     kind = _ERRORS.get(state, errors.UncompletedJobError)
     stderr, stdout = tail(paths.stderr), tail(paths.stdout)
     if kind is errors.UncompletedJobError and (ending.info.get("OutOfMemory") or _tells_of_memory(stderr)):
@@ -253,9 +289,10 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
         kind = errors.JobVanishedError
     lines = [f"Job {job.job_id} (task: {task}) with path {paths.result_pickle}"]
     lines.append(f"has not produced any output (state: {ending.state})")
-    source = job._source()
     node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
     lines += _evidence(task, node, ending)
+    if atomic.lacks_room(os.path.dirname(paths.locate("result_pickle"))):
+        lines.append("There is no space left on the disk of the job's folder")
     if stderr:
         lines += ["Error stream produced:", "-" * 40, stderr]
         if stdout:
@@ -271,6 +308,13 @@ def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJ
     return kind("\n".join(lines))
 
 
+def _has_begun(job: Collectable, source: Any, ending: Ending) -> bool:
+    """Whether the job ever ran, as far as is known."""
+    if isinstance(source, MarkerSource):
+        return source.attempt(job.job_id) is not None
+    return bool(ending.info.get("Start"))
+
+
 def _evidence(task: int, node: str, ending: Ending) -> list[str]:
     lines = []
     nodes = ending.info.get("NodeList", "")
@@ -283,6 +327,8 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
     elif node:
         lines.append(f"Task {task} ran on node {node}")
+    if ending.info.get("Reason") == "JobLaunchFailure" and ending.info.get("ExitCode") == "0:53":
+        lines.append("Slurm could not open the job's log: the disk is full, or the folder is gone or cannot be written")
     if ending.info.get("OutOfMemory"):
         lines.append(f"Out of memory: {ending.info['OutOfMemory']}")
     vanished = ending.info.get("Vanished")
@@ -291,7 +337,7 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
         lines.append(unknown if vanished == "yes" else vanished)
     known = [f"{key}={value}" for key, value in ending.info.items() if value not in _NOTHING and key in _SHOWN]
     if known:
-        lines.append("The scheduler says: " + ", ".join(known))
+        lines.append("The scheduler says: " + terminal.harmless(", ".join(known)))
     return lines
 
 
@@ -310,7 +356,7 @@ def exit_name(code: int) -> str:
 
 
 def tail(path: str | os.PathLike[str]) -> str:
-    """The last lines of a log, ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
+    """The last lines of a log, fit for a terminal; ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -318,7 +364,8 @@ def tail(path: str | os.PathLike[str]) -> str:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-TAIL_LINES:])
+    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
+    return terminal.harmless("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]))
 
 
 def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:

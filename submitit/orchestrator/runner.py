@@ -64,13 +64,18 @@ def process_job(folder: str | os.PathLike[str]) -> None:
     extend_import_path()
     handler: list[SignalHandler] = []
     ending = _call(env, paths, handler)
+    # The variable's name is `retry.VARIABLE`: plain jobs do not load that module.
+    aside = ending.error is not None and "SUBMITIT_RETRY" in os.environ
     if handler and handler[0].ending is not None:
+        aside = False
         # what the signal handler decided holds, even where the function swallowed the exception that said so
         decided = handler[0].ending
         if isinstance(decided, SystemExit):
             raise decided
         if ending.error is not decided:
             ending = _Ending(None, decided, _traceback(decided))
+    if aside:
+        _set_aside(env, paths, ending, start)
     _record(env, paths, ending, start)
 
 
@@ -85,6 +90,10 @@ def _call(env: JobEnvironment, paths: JobPaths, handler: list[SignalHandler]) ->
     """Load the submission and run it. Nothing that happens meanwhile escapes."""
     try:
         submission = _load(paths)
+        if "_unresolved" in submission.__dict__:
+            from submitit.orchestrator import dependencies
+
+            submission = dependencies.resolved(submission)
         handler.append(env._handle_signals(paths, submission))
         gc.enable()
         if "logging" in sys.modules:
@@ -126,6 +135,35 @@ def _noted_payload(paths: JobPaths) -> tuple[str, int] | None:
     return f"{layout.payloads}/{found['payload']}", journal.payload_index(found, job_id)
 
 
+def _set_aside(env: JobEnvironment, paths: JobPaths, ending: _Ending, start: float) -> None:
+    """Leave the function's exception where whoever decides what follows finds it, and raise it.
+
+    It is no result yet: another attempt may replace it. If none does, it is put in its place.
+    """
+    import json
+
+    from submitit.orchestrator.retry import VARIABLE, Retry
+
+    error = ending.error
+    assert error is not None
+    covered = Retry.read(json.loads(os.environ[VARIABLE])).exception.covers(error)
+    path = outcome.set_aside_path(paths.locate("result_pickle"), env._attempt)
+    footer = _footer(env, start, success=False)._replace(covered=covered)
+    outcome.write_result(path, ("error", _with_exit_code(ending)), error, footer)
+    log.say("ERROR", "Submitted job triggered an exception")
+    raise error
+
+
+def _with_exit_code(ending: _Ending) -> str:
+    """The text of a failure."""
+    if not isinstance(ending.error, SystemExit):
+        return ending.traceback
+    code = _exit_code(ending.error)
+    return (
+        f"{ending.traceback}\nThe function ended its process with exit code {code}; a job's function has to return.\n"
+    )
+
+
 def _record(env: JobEnvironment, paths: JobPaths, ending: _Ending, start: float) -> None:
     """Write the result file and the marker; raise what the function raised."""
     error, text = ending.error, ending.traceback
@@ -140,10 +178,7 @@ def _record(env: JobEnvironment, paths: JobPaths, ending: _Ending, start: float)
             _mark_done(env)
             log.say("INFO", "Exiting after successful completion")
             return
-    if isinstance(error, SystemExit):
-        text += (
-            f"\nThe function ended its process with exit code {_exit_code(error)}; a job's function has to return.\n"
-        )
+    text = _with_exit_code(_Ending(None, error, text))
     _write(env, paths, ("error", text), error, start)
     log.say("ERROR", "Submitted job triggered an exception")
     _mark_done(env)

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from submitit.orchestrator.wake import Wake
+    from submitit.storage.events import Marker
 
 
 #: How often result files are looked for whatever the markers say, and listings are renewed that may be stale.
 SWEEP_S = 30.0
+#: How long a scheduler may need to end what waits for a job that has failed, and that job to come to its end (KillWait).
+DOUBT_S = 90.0
 
 
 class Source:
@@ -113,6 +116,11 @@ class Attempt(NamedTuple):
     terminated: bool
     #: Whether the job itself has asked to be run again.
     requeued: bool = False
+    #: Whether its script runs, and will say at its end whether the job is over.
+    undecided: bool = False
+    #: Why its script has asked for another attempt, and was heard; and why it has in vain.
+    retried: str = ""
+    refused: str = ""
 
 
 class MarkerSource(Source):
@@ -122,6 +130,10 @@ class MarkerSource(Source):
         super().__init__()
         self.path = path
         self._directory = events.EventDirectory(path)
+        #: By a job: those that wait for its success. And those of them that wait for one that seems to have failed: until when
+        #: the scheduler is asked about them for that.
+        self._dependents: dict[str, list[str]] = {}
+        self._doubtful: dict[str, float] = {}
         self._refreshed = time.monotonic()
 
     def forked(self) -> None:
@@ -135,7 +147,46 @@ class MarkerSource(Source):
         stale = now - self._refreshed > SWEEP_S
         if stale:
             self._refreshed = now
-        return self._directory.scan(refresh=stale)
+        fresh = dict.fromkeys(self._directory.scan(refresh=stale))
+        for job_id in self._dependents.keys() & fresh.keys():
+            if self._seems_failed(job_id):
+                fresh.update(dict.fromkeys(self._doubt(job_id)))
+        return fresh
+
+    def tell(self, job_id: str) -> None:
+        self.news.extend(self._doubt(job_id))  # which may have left no marker by then
+        super().tell(job_id)
+
+    def follow(self, job_id: str, upstream_id: str) -> None:
+        """A job waits for the success of another one of this source: if that one seems to fail, there is news of both."""
+        self._dependents.setdefault(upstream_id, []).append(job_id)
+        if upstream_id in self._doubtful or self._seems_failed(upstream_id):
+            self._doubtful[job_id] = time.monotonic() + DOUBT_S
+
+    def doubtful(self, job_id: str) -> bool:
+        """Whether a job that this one waits for, directly or not, has just failed, for all that is known.
+
+        The scheduler will soon end this one then, or it runs the other again.
+        """
+        return time.monotonic() < self._doubtful.get(job_id, -math.inf)
+
+    def _seems_failed(self, job_id: str) -> bool:
+        attempt = self.attempt(job_id)
+        if attempt is None or attempt.undecided or attempt.retried:
+            return False
+        return attempt.terminated or bool(attempt.exits.get("batch"))
+
+    def _doubt(self, failed: str) -> list[str]:
+        """The jobs that wait for one that has failed, directly or not; the scheduler is asked about them."""
+        until = time.monotonic() + DOUBT_S
+        ahead = dict.fromkeys(self._dependents.get(failed, ()))
+        queue = list(ahead)
+        for job_id in queue:  # which grows meanwhile
+            self._doubtful[job_id] = until
+            new = [other for other in self._dependents.get(job_id, ()) if other not in ahead]
+            ahead.update(dict.fromkeys(new))
+            queue += new
+        return queue
 
     def has(self, job_id: str) -> bool:
         """Whether a job has left any marker."""
@@ -148,19 +199,23 @@ class MarkerSource(Source):
             return None
         return _attempt_told_often(history) if isinstance(history, tuple) else _attempt_told(history)
 
-    def node(self, job_id: str, task: str) -> str:
-        """The node that a task last left a marker from; ``""`` where it left none."""
-        for marker in reversed(self._directory.markers(job_id)):
-            if marker.task == task:
-                return self._directory.node(marker)
-        return ""
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """What is known of all attempts of a job that have left a marker, the first one first."""
+        markers = self._directory.markers(job_id)
+        return [_read(number, markers) for number in sorted({marker.attempt for marker in markers})]
+
+    def node(self, job_id: str, task: str, attempt: int | None = None) -> str:
+        """The node that a task last left a marker from, or first did in an attempt; ``""`` where it left none."""
+        markers = [marker for marker in self._directory.markers(job_id) if marker.task == task]
+        if attempt is not None:
+            markers = [marker for marker in reversed(markers) if marker.attempt == attempt]
+        return self._directory.node(markers[-1]) if markers else ""
 
 
-def _attempt_told(history: Iterable[str]) -> Attempt:
-    """What markers say of the latest attempt that left one."""
-    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
-    latest = max(marker.attempt for marker in markers)
+def _read(latest: int, markers: Iterable[Marker]) -> Attempt:
+    """What the markers of one job say of its attempt of that number."""
     started, recorded, exits, terminated, requeued = set(), set(), {}, False, False
+    words = {"retry": "", "refused": "", "final": ""}
     for marker in markers:
         if marker.attempt != latest:
             continue
@@ -174,7 +229,27 @@ def _attempt_told(history: Iterable[str]) -> Attempt:
             requeued = True
         elif marker.code is not None:
             exits[marker.task] = marker.code
-    return Attempt(latest, frozenset(started), frozenset(recorded), exits, terminated, requeued)
+        else:
+            word, _, reason = marker.kind.partition("-")
+            words[word] = reason or word
+    undecided = "batch" in started and "batch" not in exits and not words["final"]
+    return Attempt(
+        latest,
+        frozenset(started - {"batch"}),
+        frozenset(recorded),
+        exits,
+        terminated,
+        requeued,
+        undecided,
+        words["retry"],
+        words["refused"],
+    )
+
+
+def _attempt_told(history: Iterable[str]) -> Attempt:
+    """What markers say of the latest attempt that left one."""
+    markers = [marker for end in history if (marker := events.parse_marker(f"job-{end}")) is not None]
+    return _read(max(marker.attempt for marker in markers), markers)
 
 
 _attempt_told_often = lru_cache(maxsize=1024)(_attempt_told)

@@ -448,7 +448,7 @@ def _may_be_over(job: Waitable) -> bool:
     if job._ending is not None or job._cancelled or not job._submitted_here:
         return True
     source = job._source()
-    if not isinstance(source, MarkerSource) or source.has(job.job_id):
+    if not isinstance(source, MarkerSource) or source.has(job.job_id) or source.doubtful(job.job_id):
         return True
     return bool(job.watcher.is_done(job.job_id, mode="cache"))
 

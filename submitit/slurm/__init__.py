@@ -9,8 +9,11 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
         (
+            "again",
             "attempts",
+            "dependencies",
             "environment",
+            "history",
             "job_ids",
             "limits",
             "nodelist",
@@ -22,6 +25,8 @@ if not TYPE_CHECKING:
             "sending",
             "shield",
             "slurm",
+            "successors",
+            "waiting",
             "watcher",
         ),
     )

@@ -28,19 +28,21 @@ def _parse_node_list(node_list: str) -> list[str]:
 
 def _split(node_list: str) -> list[str]:
     """The parts between the commas that stand outside brackets."""
-    parts = [""]
+    text = node_list.strip()
+    parts = []
+    begin = 0
     inside = False
-    for character in node_list.strip():
+    for place, character in enumerate(text):
         if character == "," and not inside:
-            parts.append("")
-            continue
-        if character in "[]":
+            parts.append(text[begin:place])
+            begin = place + 1
+        elif character in "[]":
             if inside is (character == "["):
                 raise ValueError(f"unbalanced {character!r}")
             inside = not inside
-        parts[-1] += character
     if inside:
         raise ValueError("unbalanced '['")
+    parts.append(text[begin:])
     # Version 1 reads a trailing comma as nothing.
     if len(parts) > 1 and not parts[-1]:
         parts.pop()

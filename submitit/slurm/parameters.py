@@ -96,7 +96,7 @@ EQUIVALENTS: Final = {
 }
 
 #: What only the executor knows, and its default: it gives the script something else instead.
-EXECUTORS_OWN: Final[Mapping[str, Any]] = {"gpus_as_gres": False}
+EXECUTORS_OWN: Final[Mapping[str, Any]] = {"gpus_as_gres": False, "retry": None}
 #: Of several values sbatch makes one, separated by commas.
 LISTS: Final = frozenset(
     {"dependency", "exclude", "gres", "mail_type", "nodelist", "partition", "qos"}
@@ -209,9 +209,8 @@ def check_forms(parameters: Mapping[str, Any]) -> None:
         as_good = name == "array_parallelism" and isinstance(value, float) and value.is_integer()
         if value is not None and not is_whole(value) and not as_good:
             raise TypeError(f"Parameter {name!r} takes a whole number, not {value!r}")
-    for name in EXECUTORS_OWN:
-        if not isinstance(parameters.get(name), (bool, type(None))):
-            raise TypeError(f"Parameter {name!r} takes True or False, not {parameters[name]!r}")
+    if not isinstance(parameters.get("gpus_as_gres"), (bool, type(None))):
+        raise TypeError(f"Parameter 'gpus_as_gres' takes True or False, not {parameters['gpus_as_gres']!r}")
     for names, check in ((_TIMES, check_time), (_MEMORIES, check_memory)):
         for name in names:
             if parameters.get(name) is not None:
@@ -369,11 +368,12 @@ def resolve(parameters: SlurmParameters, stacklevel: int = 2) -> SlurmParameters
     return parameters
 
 
-def array(count: int, parallelism: int | None) -> str:
-    """The value of ``--array`` for ``count`` elements, numbered from 0, of which ``parallelism`` run at once; ``None``: all."""
+def array(count: int, parallelism: int | None, first: int = 0) -> str:
+    """The value of ``--array`` for ``count`` elements, numbered from ``first`` on, of which ``parallelism`` run at once; ``None``: all."""
     if count < 1:
         raise ValueError(f"An array has at least one element, not {count}")
-    return f"0-{count - 1}" if parallelism is None else f"0-{count - 1}%{min(count, int(parallelism))}"
+    indices = f"{first}-{first + count - 1}"
+    return indices if parallelism is None else f"{indices}%{min(count, int(parallelism))}"
 
 
 def flags(parameters: SlurmParameters, *, signal: str, map_count: int | None = None) -> dict[str, Any]:

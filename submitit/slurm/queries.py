@@ -109,7 +109,9 @@ class JobRecord(NamedTuple):
     def out_of_memory(self) -> bool:
         """Whether the job or any step of it was killed for its memory. Under srun the job's own state does not say so."""
         words = (self.state, *(step.state for step in self.steps))
-        signals = (self.signal, self.derived_signal, *(step.signal for step in self.steps))
+        # Once it was 125, Slurm leaves it so for all later attempts (22.05): where there are steps, they know better.
+        derived = None if self.steps or self.restarts else self.derived_signal
+        signals = (self.signal, derived, *(step.signal for step in self.steps))
         # sacct without -P cuts the word.
         return any(word.startswith("OUT_OF_ME") for word in words) or _SIGNAL_OUT_OF_MEMORY in signals
 
@@ -257,6 +259,12 @@ def sacct_commands(job_ids: Iterable[str]) -> list[list[str]]:
         chosen += [main] if main in wanted else wanted
     head = ["sacct", "--parsable2", f"--format={','.join(_SACCT_COLUMNS)}", "-j"]
     return [[*head, ",".join(chosen[start : start + _SACCT_IDS])] for start in range(0, len(chosen), _SACCT_IDS)]
+
+
+def sacct_attempts_command(job_id: str) -> list[str]:
+    """Ask the accounts about every attempt of one job: a requeue begins a new record (sacct.1 --duplicates)."""
+    columns = ",".join([*_SACCT_COLUMNS, "TotalCPU"])
+    return ["sacct", "--parsable2", "--duplicates", f"--format={columns}", "-j", job_id]
 
 
 def parse_sacct(output: str | bytes) -> list[JobRecord]:

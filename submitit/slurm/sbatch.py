@@ -14,6 +14,7 @@ processes are tracked by cgroups. It is POSIX sh: ranks may run in a container t
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 
 #: Read by the batch script and by the shell around each rank. Holds no single quote, because it stands between two.
 #: The user signal is ignored until Python has its handler: its default action would end the job.
+#: The name of a marker is known beforehand, and in a shared directory it may be somebody's link to a file of the job's user: so
+#: links are left alone, and nothing is cut. Positional parameters are a call's own: a handler may run in the middle of it.
 #: CONT has no trap and is not passed on. bash leaves its ``wait`` by a jump out of the first handler that runs, and of signals
 #: that arrive together that is the one of the highest number: it never learns of the others. CONT comes along with the others.
 _SHELL = """
 submitit_job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_}}${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}
+submitit_leave() {{
+  if [ -n "$1" ] && [ ! -L "$1/$2" ]; then {{ echo "${{SLURMD_NODENAME:-}}" >> "$1/$2"; }} 2> /dev/null || :; fi
+}}
 submitit_mark() {{
-  if [ -n "${{SUBMITIT_EVENTS:-}}" ]; then
-    {{ echo "${{SLURMD_NODENAME:-}}" > "$SUBMITIT_EVENTS/$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"; }} 2> /dev/null || :
-  fi
+  submitit_leave "${{SUBMITIT_EVENTS:-}}" "$submitit_job-$submitit_task.${{SLURM_RESTART_COUNT:-0}}.$1"
 }}
 submitit_signal() {{
   submitit_interrupted=1
@@ -86,8 +90,11 @@ def make(
     """The whole script.
 
     ``flags`` are the options of sbatch, ``command`` the shell words that run one rank and ``folder`` the absolute folder of
-    the jobs with its tags; ``setup`` and ``teardown`` are taken over line by line, as they are.
+    the jobs with its tags; ``setup`` and ``teardown`` are taken over line by line, as they are. Raises ValueError for a
+    ``user_signal`` that is none: it stands where nothing can be quoted.
     """
+    if not (user_signal.isascii() and user_signal.isalnum()):
+        raise ValueError(f"SUBMITIT_PREEMPT_SIGNAL has to be the name of a signal, such as USR1, not {user_signal!r}")
     batch = str(paths.layout_of(folder).batch)
     log = f"{batch}/{'%A_%a' if array else '%j'}.log"
     redirected = "\\" in log
@@ -129,7 +136,9 @@ def make(
 def with_exports(script: str, exports: Mapping[str, str]) -> str:
     """``script`` with variables exported right after its ``#SBATCH`` lines; the values are shell words already."""
     lines = script.split("\n")
-    last = max((number for number, line in enumerate(lines) if line.startswith(("#SBATCH", "#!"))), default=-1)
+    # Like sbatch, no further than the first command: what follows is the user's, and such a line of theirs may stand in a quotation.
+    head = itertools.takewhile(lambda line: not line or line.startswith("#"), lines)
+    last = max((number for number, line in enumerate(head) if line.startswith(("#SBATCH", "#!"))), default=-1)
     added = [f"export {name}={value}" for name, value in exports.items()]
     return "\n".join([*lines[: last + 1], "", *added, *lines[last + 1 :]])
 
@@ -143,6 +152,81 @@ def payload_word(reference: str, *, array: bool, first: int = 0) -> str:
 
 
 _EXECUTOR = "export SUBMITIT_EXECUTOR=slurm"
+
+#: Goes on after `_SHELL` where failures are looked into: the kernel counts what it has killed for memory in the control group
+#: that the rank and its shell are in. Holds no single quote either.
+_LAST_WORD = 'submitit_mark "exit-$submitit_code"'
+_WATCH = """submitit_kills() {
+  while IFS=: read -r submitit_number submitit_names submitit_path; do
+    case ",$submitit_names," in
+      *,memory,*) set -- "/sys/fs/cgroup/memory$submitit_path/memory.oom_control" ;;
+      ,,) set -- "/sys/fs/cgroup$submitit_path/memory.events" ;;
+      *) continue ;;
+    esac
+    if [ -r "$1" ]; then grep "^oom_kill " "$1"; fi
+  done 2> /dev/null < /proc/self/cgroup
+}
+submitit_look() {
+  if [ "$submitit_code" != 0 ] && [ "$(submitit_kills)" != "$submitit_before" ]; then submitit_mark memory; fi
+}
+submitit_watched() {
+  submitit_before=$(submitit_kills)
+  submitit_rank "$@"
+  submitit_look
+}
+"""
+
+
+def with_retry(script: str, policy: str, program: str) -> str:
+    """``script`` such that a failure is looked into before it ends, by ``program``; see `again`.
+
+    ``policy`` is a shell word, ``program`` are the words of a command, to which what has happened is added.
+    """
+    top, begins, rest = script.partition(f"\n{_EXECUTOR}\n")
+    end = '\nexit "$submitit_code"\n'
+    if not begins or not rest.endswith(end):
+        raise ValueError("The batch script is none of this library's: retry=… cannot be added to it")
+    options, blank, shell = top.partition("\n\n# the shell around")
+    if "\n#SBATCH --requeue" not in options and "\n#SBATCH --no-requeue" not in options:
+        options = _with_option(options, "#SBATCH --requeue")
+    shell = shell.replace(f"{_LAST_WORD}\n}}\n'", f"{_LAST_WORD}\n}}\n{_WATCH}'", 1)
+    # Not in the setup or in the teardown, which may hold anything.
+    command, teardown, further = rest.partition("\n\n# teardown\n")
+    for before, after in (
+        ('; submitit_rank "$@"; exit ', '; submitit_watched "$@"; exit '),
+        ("\nsrun --", "\nsrun --kill-on-bad-exit=1 --"),
+        ("submitit_task=0\n", "submitit_task=0\nsubmitit_before=$(submitit_kills)\n"),
+        (f"{_LAST_WORD}\nsubmitit_task=batch\n", f"{_LAST_WORD}\nsubmitit_look\nsubmitit_task=batch\n"),
+    ):
+        command = command.replace(before, after, 1)
+    rest = f"{command}{teardown}{further}"
+    lines = [
+        _EXECUTOR,
+        f"export SUBMITIT_RETRY={policy}",
+        'export SUBMITIT_BATCH_LOG="$submitit_log"',
+        'export SUBMITIT_BATCH_LOG_FROM="$(wc -c 2> /dev/null < "$submitit_log")"',
+        "submitit_mark run",
+        "submitit_decided=",
+        "submitit_again() {",
+        '  if [ -n "$submitit_decided" ]; then return; fi',
+        "  submitit_decided=1",  # now: a requeue comes back as SIGTERM
+        f'  if (trap "" TERM USR1 USR2; {program} "$1"); then submitit_decided=; elif [ $? != 100 ]; then submitit_decided=; fi',
+        "}",
+        "trap 'submitit_signal TERM; submitit_again told' TERM",
+        'if [ "${SLURM_RESTART_COUNT:-0}" != 0 ]; then',
+        "  submitit_again begins",
+        '  if [ -n "$submitit_decided" ]; then exit 1; fi',
+        "fi",
+    ]
+    looked_into = f'\nif [ "$submitit_code" != 0 ]; then submitit_again ended; fi{end}'
+    return "\n".join([f"{options}{blank}{shell}", *lines, rest.removesuffix(end) + looked_into])
+
+
+def _with_option(options: str, line: str) -> str:
+    """The script's beginning with one more ``#SBATCH`` line, after the others."""
+    lines = options.split("\n")
+    last = max(number for number, word in enumerate(lines) if word.startswith("#SBATCH "))
+    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :]])
 
 
 def with_python_check(script: str, python: str) -> str:

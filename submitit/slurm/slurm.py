@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from submitit import commands, environ, log
 from submitit.client.job import Job, R
-from submitit.client.parameters import without_markers
+from submitit.client.parameters import check_retry, without_markers
 from submitit.errors import SubmissionRefusedError
 from submitit.executors import arrays
 from submitit.executors.pickling import PicklingExecutor, discard, words_of
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from submitit.client.attempt import Attempt
     from submitit.client.parameters import EquivalenceDict
     from submitit.executors.arrays import Part
+    from submitit.orchestrator import sources
     from submitit.orchestrator.sources import Source
+    from submitit.slurm.waiting import Waiting
     from submitit.storage.submission import DelayedSubmission
 
 __all__ = [
@@ -67,10 +70,14 @@ class SlurmJob(Job[R]):
     #: The payload and the index in it, where this process submitted the job.
     _payload: tuple[str, int] | None = None
     _looked_up = False
+    #: The job that took the place of this one, where Slurm had refused to requeue it.
+    _successor: SlurmJob[R] | None = None
 
     @property
     def state(self) -> str:
         """Slurm's word for the job's state. Where the job's own markers tell as much, nobody is asked."""
+        if self._successor is not None:
+            return self._successor.state
         source = self._source()
         if self._cancelled or not isinstance(source, MarkerSource):
             return super().state
@@ -86,6 +93,8 @@ class SlurmJob(Job[R]):
         return super().state
 
     def _last_state(self) -> str:
+        if self._successor is not None:
+            return self._successor._last_state()
         state = super()._last_state()
         word = JobState.read(state)
         if word not in (JobState.PENDING, JobState.UNKNOWN, JobState.COMPLETING) or self._events_path is None:
@@ -113,6 +122,66 @@ class SlurmJob(Job[R]):
             if found is not None and found.get("payload"):
                 self._payload = (f"{layout.payloads}/{found['payload']}", journal.payload_index(found, self.job_id))
         return self._payload
+
+    def _attempts(self) -> list[Attempt]:
+        from submitit.slurm import history
+
+        source = self._source()
+        if source is not None:
+            source.refresh()
+        found = history.attempts(self, source if isinstance(source, MarkerSource) else None)
+        if self._successor is not None:
+            found += [attempt._replace(number=len(found) + attempt.number) for attempt in self._successor.attempts]
+        return found
+
+    # ---- where Slurm has refused another attempt
+
+    def _goes_on_elsewhere(self, attempt: sources.Attempt) -> bool:
+        if self._successor is None and self.watcher.is_done(self.job_id, mode="cache"):
+            from submitit.slurm import successors
+
+            found = successors.find(self, attempt)
+            if found is None:
+                return False
+            if found:
+                self._successor = cast("SlurmJob[R]", self._another(found, self.paths._folder, self._tasks))
+        return True
+
+    def _look(self, *, at_files: bool = False) -> bool:
+        if self._successor is None or self._ending is not None:
+            return super()._look(at_files=at_files)
+        source = self._successor._source()
+        if source is not None:
+            source.refresh()
+        if self._successor._look(at_files=True):
+            from submitit.slurm import successors
+
+            successors.adopt(self, self._successor)
+            self._ending = self._successor._ending
+            self._sighting = None
+            self._let_go()
+        return self._ending is not None
+
+    def _suspicious(self) -> bool:
+        waiting = self._successor is not None and self._ending is None
+        return waiting or super()._suspicious()
+
+    @property
+    def _last(self) -> SlurmJob[R]:
+        """The job that is not over as long as this one is not: itself, or what took its place."""
+        return self if self._successor is None else self._successor._last
+
+    def cancel(self, check: bool = True) -> None:
+        if self._successor is None:
+            super().cancel(check)
+        else:
+            self._successor.cancel(check)
+            super()._note_cancelled()
+
+    def _note_cancelled(self) -> None:
+        super()._note_cancelled()
+        if self._successor is not None:
+            self._successor._note_cancelled()
 
     def _batch_log(self) -> str:
         return f"{paths.layout_of(self.paths._folder).batch}/{self.job_id}.log"
@@ -144,8 +213,9 @@ class SlurmJob(Job[R]):
         refused: Exception | None = None
         for first in range(0, len(jobs), _MOST_CANCELLED):
             some = jobs[first : first + _MOST_CANCELLED]
+            ids = [job._last.job_id for job in some]  # type: ignore[attr-defined]  # job_class is a SlurmJob
             try:
-                commands.call(["scancel", *job_ids.ranges(job.job_id for job in some)], check=check)
+                commands.call(["scancel", *job_ids.ranges(ids)], check=check)
             except Exception as error:  # noqa: BLE001 - raised below
                 refused = refused or error
                 continue
@@ -191,8 +261,12 @@ class SlurmExecutor(PicklingExecutor):
 
     job_class: type[Job[Any]] = SlurmJob
 
-    #: The payload that is being sent, and the first of its calls that is part of this array.
+    _takes_dependencies = True
+
+    #: The payload that is being sent, and the place in it of the call of index 0 of this array, were there one.
     _part: tuple[Path, int] | None = None
+    #: The name of the next submission, where it has to be known before.
+    _token: str | None = None
 
     def __init__(
         self,
@@ -242,6 +316,7 @@ class SlurmExecutor(PicklingExecutor):
             kwargs.update(parameters_.convert({"mem_gb": kwargs.pop("mem_gb")}))
         if further := {name: value for name, value in kwargs.items() if name not in defaults}:
             kwargs.update(self._check_options(further, defaults))
+        check_retry(kwargs.get("retry"))
         parameters_.check_values(kwargs)
         parameters_.check_forms(kwargs)
         super()._internal_update_parameters(**kwargs)
@@ -267,7 +342,10 @@ class SlurmExecutor(PicklingExecutor):
         queue, in the journal and named in a log record; if none was, no file is left.
         """
         count = len(delayed_submissions)
-        file = self._payload_path(names.unique_name())
+        file = self._payload_path(self._token or names.unique_name())
+        waiting = self._waiting(delayed_submissions)
+        if waiting is not None:
+            waiting.demand(delayed_submissions)
         self._write_payload(file, delayed_submissions)
         events.EventDirectory(self._events_path()).make()
         jobs: list[Job[Any]] = []
@@ -275,28 +353,37 @@ class SlurmExecutor(PicklingExecutor):
 
         def send(part: Part, largest: int) -> None:
             sender = self if count == 1 else self._sender(file, part, largest, count)
+            if waiting is not None:
+                sender = waiting.sender(sender, part)
             # From here on a job may exist, and has to be noted.
             with shield.held():
                 first = sender._send(names.unique_name() if jobs else file.stem)
                 self._last_job_submitted = time.time()
                 submissions = delayed_submissions[part.first : part.stop]
-                sent = self._handles(first, sender.parameters.get("map_count"), file, part.first, submissions)
+                index = part.first - sender._part[1] if sender._part else 0
+                sent = self._handles(first, sender.parameters.get("map_count"), file, part.first, submissions, index)
                 jobs.extend(sent)
                 if count == 1:
                     try:
                         self._link_submitted(file, first)
                     except OSError as error:  # the job is in the queue and has its payload
                         log.get_logger().warning("Could not link the pickle of job %s: %s", first.job_id, error)
-                record.append(self._layout(), self, sent, submissions, file, part.first)
+                waits = None if waiting is None else waiting.waits[part.first : part.stop]
+                for job, each in zip(sent, waits or (), strict=bool(waits)):
+                    for upstream in (*each.ok, *each.own):
+                        marker_source(self._events_path()).follow(job.job_id, upstream.job_id)
+                record.append(self._layout(), self, sent, submissions, file, part.first, waits)
 
         try:
             self._throttle()
             if count == 1:
                 send(arrays.Part(0, 1), 0)
-            else:
+            elif waiting is None:
                 from submitit.slurm import sending
 
                 sending.in_parts(count, send)
+            else:
+                waiting.send(send, self._throttle)
         except BaseException as error:
             self._say_what_was_sent(jobs, count)
             if not jobs:
@@ -323,14 +410,36 @@ class SlurmExecutor(PicklingExecutor):
                     sender.parameters["array_parallelism"] = max(1, int(parallelism) // number)
         return sender
 
+    def _waiting(self, submissions: list[DelayedSubmission]) -> Waiting | None:
+        """What these calls wait for; ``None`` if none waits."""
+        waits = self._taken_dependencies(submissions)
+        if waits is None:
+            return None
+        from submitit.slurm.waiting import Waiting
+
+        return Waiting(waits, self.job_class)
+
+    def _dry_sender(self, submission: DelayedSubmission) -> SlurmExecutor:
+        waiting = self._waiting([submission])
+        return self if waiting is None else waiting.sender(self, arrays.Part(0, 1))
+
     def _handles(
-        self, first: Job[Any], elements: int | None, file: Path, index: int, submissions: list[DelayedSubmission]
+        self,
+        first: Job[Any],
+        elements: int | None,
+        file: Path,
+        index: int,
+        submissions: list[DelayedSubmission],
+        first_index: int = 0,
     ) -> list[Job[Any]]:
-        """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on."""
+        """The jobs of what was sent, ``first`` being the whole; the payload has their calls from ``index`` on.
+
+        The elements of an array are numbered from ``first_index`` on.
+        """
         ids = [first.job_id]
         if elements is not None:
             first.watcher._registered.discard(first.job_id)
-            ids = arrays.element_ids(first.job_id, elements)
+            ids = arrays.element_ids(first.job_id, elements, first_index)
         ranks = tuple(range(first.num_tasks))
         events_path, payload_file = self._events_path(), os.fspath(file)
         jobs: list[Job[Any]] = []
@@ -368,6 +477,14 @@ class SlurmExecutor(PicklingExecutor):
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         text = _make_sbatch_string(command=command, folder=self.folder, **self._script_parameters())
+        retry = self.parameters.get("retry")
+        if retry is not None and self._has_payload(uid):
+            import json
+
+            policy = shlex.quote(json.dumps(retry.plain()))
+            text = sbatch.with_retry(
+                text, policy, f"{self.python} -u -m submitit.slurm.again {shlex.quote(str(self.folder))}"
+            )
         if self.python != shlex.quote(sys.executable):
             text = sbatch.with_python_check(text, self.python)
         if not self._has_payload(uid):

@@ -96,6 +96,15 @@ def make_directory(path: StrPath) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), text) from None
 
 
+def lacks_room(directory: StrPath) -> bool:
+    """Whether nothing more can be written there: the disk is full, or has as many files as it can. A quota is not seen."""
+    try:
+        room = os.statvfs(directory)
+    except OSError:
+        return False
+    return room.f_bavail == 0 or (room.f_favail == 0 and room.f_files > 0)
+
+
 def link_or_copy(src: StrPath, dst: StrPath, exclusive: bool = False) -> None:
     """``dst`` has the content of ``src``: a hard link where the file system makes one, else a copy.
 
@@ -200,9 +209,9 @@ def _open_with_mode(path: str, flags: int) -> int:
 
 
 def _keep_group_out(descriptor: int) -> None:
-    """A directory's set-group-id bit or a umask of 002 would let a shared group write what this user loads as code."""
+    """A directory's set-group-id bit or default access list, or a umask of 002, would let others write what this user loads as code."""
     status = os.fstat(descriptor)
-    if status.st_mode & stat.S_IWGRP and not trust.is_own_group(status.st_gid):
+    if trust.shares_writing(status, descriptor):
         # Not every file system keeps modes; where this one does not, loading says so.
         with suppress(OSError):
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 #: ``run``: the function is about to be called. ``done``: its result is on disk. ``term``: SIGTERM arrived, the ending may be
 #: undone by the scheduler. ``requeue``: the job has saved its state and asked to be run again, and was heard. ``exit-<code>``:
 #: the process is gone, the last word of the shell around it.
-KINDS = ("run", "term", "done", "requeue", "exit")
+#: Of jobs with a policy for their failures: ``memory`` says what has killed a task, ``retry-<reason>`` that the
+#: job's script has asked for another attempt, and was heard, ``refused-<reason>`` that it was not, ``final`` that none follows.
+KINDS = ("run", "term", "memory", "done", "requeue", "retry", "refused", "final", "exit")
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
+_WORDS = frozenset(KINDS) - {"retry", "refused", "exit"}
 
 #: The coarsest clock of a file system, doubled: a directory can change after a listing and show the same time.
 SETTLING_S = 2.0
@@ -38,7 +41,7 @@ class Marker(NamedTuple):
     #: "0", "1" … or "batch" for the batch step.
     task: str
     attempt: int
-    #: "run", "done", "term", "requeue" or "exit-<code>".
+    #: One of `KINDS`, those of two parts with the second.
     kind: str
     #: The exit code, of "exit-<code>" alone.
     code: int | None = None
@@ -60,9 +63,9 @@ def parse_marker(name: str) -> Marker | None:
     job_id, _, task = head.rpartition("-")
     if not job_id or "/" in job_id or not _is_number(attempt) or not (task == "batch" or _is_number(task)):
         return None
-    if kind in {"run", "term", "done", "requeue"}:
-        return Marker(job_id, task, int(attempt), kind)
     word, _, code = kind.partition("-")
+    if kind in _WORDS or (word in {"retry", "refused"} and code):
+        return Marker(job_id, task, int(attempt), kind)
     if word != "exit" or not _is_number(code.removeprefix("-")):
         return None
     return Marker(job_id, task, int(attempt), kind, int(code))
@@ -109,14 +112,15 @@ class EventDirectory:
             job_id: of the job.
             task: rank, or "batch".
             attempt: 0 for the first start.
-            kind: "run", "done", "term", "requeue" or "exit-<code>".
+            kind: one of `KINDS`, those of two parts with the second.
             text: what the file holds: the host's name.
 
         Returns:
             False where it cannot be written. It is a hint, and no reason for a job to fail.
         """
         path = os.path.join(self._path, marker_name(job_id, task, attempt, kind))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        # The name is known beforehand: in a shared directory it may be somebody's link to a file of this user's.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             try:
                 descriptor = os.open(path, flags, atomic.FILE_MODE)
@@ -179,7 +183,7 @@ class EventDirectory:
         name = marker_name(marker.job_id, marker.task, marker.attempt, marker.kind)
         try:
             with open(os.path.join(self._path, name), encoding="utf-8", errors="replace") as file:
-                return file.read(1024).strip()
+                return file.readline(1024).strip()
         except OSError:
             return ""
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         name: str
         function: str
         parameters: dict[str, Any]
+        #: What the executor was made with beside its folder, as far as it is not the default.
+        arguments: dict[str, Any]
         jobs: list[str] | ArrayOfJobs
         tasks: int
         #: Where ``jobs`` is a list: index in the payload of the first of them.
@@ -54,6 +56,10 @@ if TYPE_CHECKING:
         #: Name of the file in ``payloads``.
         payload: str
         folder: str
+        #: The jobs that these wait for, where they do: see ``orchestrator.dependencies.noted``.
+        after: list[Any]
+        after_any: list[Any]
+        after_own: list[list[Any]]
 
 
 class Journal:
@@ -81,7 +87,7 @@ class Journal:
         import json
 
         line = json.dumps(record, separators=(",", ":"), default=str).encode() + b"\n"
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         # Opened for each record: somebody may have cleaned the folder in between, and this is not a hot path.
         try:
             descriptor = os.open(self._path, flags, atomic.FILE_MODE)
@@ -133,12 +139,12 @@ def _parsed(lines: list[bytes]) -> list[dict[str, Any]]:
 
     try:
         records = json.loads(b"[%b]" % b",".join(lines))  # one call for all takes half the time
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for a line that is brackets alone
         records = []
     if len(records) != len(lines):
         records = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]
 
@@ -149,13 +155,16 @@ def find_client(layout: Layout, job_id: str) -> str | None:
     return None if found is None else found[0]
 
 
-def find_submission(layout: Layout, job_id: str) -> Submission | None:
-    """The record of the call that submitted a job; ``None`` if no journal holds it."""
+def find_submission(layout: Layout, job_id: str, *, trust: bool = True) -> Submission | None:
+    """The record of the call that submitted a job; ``None`` if no journal holds it.
+
+    Without ``trust`` it raises ``UntrustedPickleError`` where somebody else could have written it: for who does what it says.
+    """
     found = _index_of(layout).find(job_id)
     if found is None:
         return None
     client, offset = found
-    for record, _ in _records(layout.locate(f"journal/{client}.jsonl"), offset):
+    for record, _ in _records(layout.locate(f"journal/{client}.jsonl"), offset, trust=trust):
         submission: Submission | None = record  # type: ignore[assignment]
         return submission
     return None
@@ -172,7 +181,19 @@ def payload_index(submission: Submission, job_id: str) -> int:
     return jobs.get("first", 0) + int(index)
 
 
-def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[str, Any] | None, int]]:
+def _named_in(record: dict[str, Any]) -> list[str]:
+    """The jobs, or the array, that a record tells of; none where it is not what this library writes."""
+    jobs, first, payload = record.get("jobs"), record.get("first", 0), record.get("payload", "")
+    if not isinstance(first, int) or not isinstance(payload, str) or "/" in payload:
+        return []
+    if isinstance(jobs, dict):
+        jobs = [jobs.get("array")] if type(jobs.get("count")) is type(jobs.get("first", 0)) is int else None
+    return jobs if isinstance(jobs, list) and all(isinstance(job, str) for job in jobs) else []
+
+
+def _records(
+    path: str, offset: int, word: bytes = b"", *, trust: bool = True
+) -> Iterator[tuple[dict[str, Any] | None, int]]:
     """Each whole line from an offset on: what it holds, and where the next begins.
 
     ``None`` for what is not a record, or does not have the word in it.
@@ -184,6 +205,10 @@ def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[s
     except FileNotFoundError:
         return
     with file:
+        if not trust:
+            from submitit.storage.trust import check_trust
+
+            check_trust(path, file.fileno(), danger="A job that is submitted as it says does what it says")
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
@@ -191,7 +216,7 @@ def _records(path: str, offset: int, word: bytes = b"") -> Iterator[tuple[dict[s
             offset += len(line)
             try:
                 record = json.loads(line) if word in line else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             yield record if isinstance(record, dict) else None, offset
 
@@ -264,8 +289,7 @@ class _Index:
             return
         for record, end in _records(path, begin, b'"submitted"'):
             if record is not None and record.get("event") == "submitted":
-                jobs = record.get("jobs", ())
-                for key in (jobs["array"],) if isinstance(jobs, dict) else jobs:
+                for key in _named_in(record):
                     # Ids come round again after years; the client that came last means the living one.
                     if key not in self._places or self._places[key][0] <= client:
                         self._places[key] = (client, begin)

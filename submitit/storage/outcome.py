@@ -55,6 +55,24 @@ class Footer(NamedTuple):
     python: str | None = None
     #: Version of this library.
     submitit: str | None = None
+    #: Whether the job's policy for failures names what the function raised; ``None`` where there is no policy.
+    covered: bool | None = None
+
+
+#: What a field may hold: a footer that was damaged, or is another program's, says nothing by it.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "success": (bool,),
+    "host": (str,),
+    "pid": (int,),
+    "attempt": (int,),
+    "start": (int, float),
+    "end": (int, float),
+    "cpu_s": (int, float),
+    "max_rss_mb": (int, float),
+    "python": (str,),
+    "submitit": (str,),
+    "covered": (bool,),
+}
 
 
 class Result(NamedTuple):
@@ -120,6 +138,11 @@ def read_result(path: StrPath, trust: bool = False) -> Result:
     return Result(outcome[0], outcome[1], exception, None if about is None else _parse_footer(about))
 
 
+def set_aside_path(result: StrPath, attempt: int) -> str:
+    """Where a task whose result file would be ``result`` leaves the error of one attempt, as long as another may follow."""
+    return f"{os.fspath(result).removesuffix('_result.pkl')}_attempt_{attempt}.pkl"
+
+
 def read_footer(path: StrPath) -> Footer | None:
     """The footer; ``None`` for a file of version 1, one that is not there, and anything odd. Nothing is unpickled."""
     try:
@@ -167,11 +190,11 @@ def _parse_footer(about: bytes) -> Footer | None:
 
     try:
         fields = json.loads(about)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict):
         return None
-    return Footer(**{key: fields.get(key) for key in Footer._fields})
+    return Footer(**{key: fields[key] for key, kinds in _KINDS.items() if type(fields.get(key)) in kinds})
 
 
 def dump_exception(exception: BaseException) -> bytes | None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 HEADER = b"submitit payload of several elements\n"
 _MAGIC = b"SBMTPAY1"
+#: With what a pickle of any protocol but the oldest two begins.
+_PICKLE = b"\x80"
 #: Offset of the tables, number of blocks, number of elements, magic.
 _FOOTER = struct.Struct("<QQQ8s")
 _OFFSET = struct.Struct("<Q")
@@ -150,6 +152,8 @@ class Payload:
     def submission(self, index: int = 0) -> DelayedSubmission:
         """The submission with this index."""
         if not 0 <= index < self._count:
+            if self._elements is None and os.pread(self._file.fileno(), 1, 0) != _PICKLE:
+                raise CorruptFileError(f"{self._name!r} is neither a payload nor a pickle. It was overwritten.")
             raise IndexError(f"{self._name!r} holds {self._count} submission(s), there is none with index {index}.")
         with serialization.truncated_as_corrupt(self._name):
             if self._elements is None:
@@ -235,6 +239,8 @@ class _Reader:
 
     def resolve(self, pid: int | tuple[int, int]) -> Any:
         number, place = (pid, None) if isinstance(pid, int) else pid
+        if not 0 <= number < (self._elements_table - self._blocks_table) // _OFFSET.size:
+            raise serialization.UnpicklingError("it refers to a part that it does not have")
         if number not in self._blocks:
             self._blocks[number] = self._load(self._blocks_table, number)
         value, unpickler = self._blocks[number]
@@ -246,5 +252,12 @@ class _Reader:
 
     def _load(self, table: int, index: int) -> tuple[Any, _Unpickler]:
         (offset,) = _OFFSET.unpack(os.pread(self._descriptor, _OFFSET.size, table + _OFFSET.size * index))
-        unpickler = _Unpickler(io.BufferedReader(_Window(self._descriptor, offset)), self)
-        return unpickler.load(), unpickler
+        unpickler = _Unpickler(self._open(offset), self)
+        try:
+            return unpickler.load(), unpickler
+        except Exception as error:
+            serialization.refuse_broken(self._open(offset), error)
+            raise
+
+    def _open(self, offset: int) -> BinaryIO:
+        return io.BufferedReader(_Window(self._descriptor, offset))

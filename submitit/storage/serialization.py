@@ -21,13 +21,13 @@ except ImportError:  # pragma: no cover - an interpreter without it
     from pickle import loads as _plain_loads
 
 from submitit.errors import CorruptFileError
-from submitit.storage import atomic, names, trust
-from submitit.storage.trust import check_trust
+from submitit.storage import atomic, names
+from submitit.storage.trust import check_trust, open_trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Any, BinaryIO, Protocol
 
     StrPath = str | os.PathLike[str]
 
@@ -41,12 +41,6 @@ if TYPE_CHECKING:
 
         @property
         def name(self) -> str: ...
-
-    class Source(Protocol):
-        """What pickles are read from."""
-
-        def read(self, size: int, /) -> bytes: ...
-        def readline(self) -> bytes: ...
 
     class Pickler(Protocol):
         """cloudpickle's, as far as it is used here."""
@@ -80,6 +74,9 @@ __all__ = [
 
 #: The newest protocol that every supported Python reads.
 PROTOCOL = 5
+
+#: More than any pickler writes: they begin another frame after 64 KiB, and put what is larger than that outside.
+_LONGEST_FRAME = 1 << 20
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
@@ -154,9 +151,36 @@ def loads(data: bytes) -> Any:
     return _plain_loads(data)
 
 
-def load(file: Source) -> Any:
+def load(file: BinaryIO) -> Any:
     """The next object of the file; the caller has checked whose it is."""
-    return Unpickler(file).load()
+    begin = file.tell()
+    try:
+        return Unpickler(file).load()
+    except Exception as error:
+        file.seek(begin)
+        refuse_broken(file, error)
+        raise
+
+
+def refuse_broken(file: BinaryIO, error: Exception) -> None:
+    """Raises ``UnpicklingError`` where the file stands before no pickle at all: to damaged bytes unpickling answers with any error.
+
+    Args:
+        file: stands where the pickle begins.
+        error: what unpickling it raised.
+    """
+    if isinstance(error, (EOFError, UnpicklingError)):
+        return
+    import pickletools
+
+    try:
+        for opcode, argument, place in pickletools.genops(file):
+            # Both make the unpickler ask for as much memory; of objects to remember there are no more than bytes so far.
+            limit = {"FRAME": _LONGEST_FRAME, "LONG_BINPUT": place or 0}.get(opcode.name)
+            if limit is not None and argument is not None and argument > limit:
+                raise ValueError(f"{opcode.name} of {argument}")
+    except Exception as problem:  # noqa: BLE001 - as many as there are ways to misread bytes
+        raise UnpicklingError(str(problem)) from error
 
 
 def write(obj: object, file: NamedSink) -> None:
@@ -192,14 +216,14 @@ def cloudpickle_dump(obj: object, filename: StrPath) -> None:
 _own_dump = cloudpickle_dump
 
 
-def pickle_load(filename: StrPath) -> Any:
-    """The first object of the file.
+def pickle_load(filename: StrPath, *, trust: bool = False) -> Any:
+    """The first object of the file; with ``trust`` whoever wrote it.
 
     Raises:
         UntrustedPickleError: somebody else could have written it.
         CorruptFileError: it ends too early, or holds something else.
     """
-    with trust.open_trusted(filename, legacy=True) as file, truncated_as_corrupt(filename):
+    with open_trusted(filename, legacy=True, trust=trust) as file, truncated_as_corrupt(filename):
         return load(file)
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: The user's word that pickles of others are to be loaded, for a whole process and its jobs.
 TRUST_VARIABLE = "SUBMITIT_TRUST_FOREIGN_PICKLES"
 
+#: Where Linux keeps an access control list beside the mode, whose group bits then limit whoever the list names.
+_ACCESS_LIST = "system.posix_acl_access"
+
 _warned_folders: set[str] = set()
 
 
@@ -28,6 +31,27 @@ def is_own_group(gid: int) -> bool:
     shared, and asking the name service who is in it may take seconds on a cluster.
     """
     return gid == os.getegid() and gid == os.geteuid()
+
+
+def shares_writing(status: os.stat_result, file: str | os.PathLike[str] | int) -> bool:
+    """Whether others than the owner can write the file by its group, or by name in its access control list.
+
+    Args:
+        status: what ``stat`` says of the file.
+        file: its path or, better, its descriptor.
+    """
+    if not status.st_mode & stat.S_IWGRP:
+        return False
+    return not is_own_group(status.st_gid) or _has_access_list(file)
+
+
+def _has_access_list(file: str | os.PathLike[str] | int) -> bool:
+    if not hasattr(os, "getxattr"):  # Linux alone has it
+        return False
+    try:
+        return bool(os.getxattr(file, _ACCESS_LIST))
+    except OSError:  # none, or a file system without
+        return False
 
 
 def open_trusted(path: str | os.PathLike[str], *, legacy: bool = False, trust: bool = False) -> BinaryIO:
@@ -47,40 +71,54 @@ def open_trusted(path: str | os.PathLike[str], *, legacy: bool = False, trust: b
     return file
 
 
-def check_trust(path: str | os.PathLike[str], descriptor: int | None = None, *, legacy: bool = False) -> None:
+def check_trust(
+    path: str | os.PathLike[str],
+    descriptor: int | None = None,
+    *,
+    legacy: bool = False,
+    danger: str = "A pickle runs code when it is loaded",
+) -> None:
     """Returns where the pickle in the file may be loaded.
 
     That is: the file belongs to this user or to root, others cannot write it, and neither can a group that is not the
-    user's own; or ``$SUBMITIT_TRUST_FOREIGN_PICKLES`` is set to something other than 0.
+    user's own, nor anybody whom an access control list names; or ``$SUBMITIT_TRUST_FOREIGN_PICKLES`` is set to something other than 0.
 
     Args:
         path: the file; names it in the error.
         descriptor: the opened file. What is checked is then what is read.
         legacy: a file that version 1 may have written under a umask such as 002: that its group can write it
             gives a warning, once a folder, and no error.
+        danger: what may come of it, for the error.
 
     Raises:
         UntrustedPickleError: the message says why, and what to do.
     """
     status = os.stat(path if descriptor is None else descriptor)
+    shared = False
     if status.st_uid not in {os.geteuid(), 0}:
         reason = f"it belongs to the user with id {status.st_uid}, and you are {os.geteuid()}"
         remedy = ""
     elif status.st_mode & stat.S_IWOTH:
         reason = f"every user can write it (mode {stat.S_IMODE(status.st_mode):04o})"
         remedy = f"If nobody has touched it, chmod o-w {os.fspath(path)!r}. "
-    elif status.st_mode & stat.S_IWGRP and not is_own_group(status.st_gid):
-        reason = f"the group with id {status.st_gid} can write it (mode {stat.S_IMODE(status.st_mode):04o})"
+    elif shares_writing(status, path if descriptor is None else descriptor):
+        shared = True
+        group = (
+            "whoever its access control list names"
+            if is_own_group(status.st_gid)
+            else f"the group with id {status.st_gid}"
+        )
+        reason = f"{group} can write it (mode {stat.S_IMODE(status.st_mode):04o})"
         remedy = f"If nobody has touched it, chmod g-w {os.fspath(path)!r}. "
     else:
         return
     if _trusts_all():
         return
-    if legacy and reason.startswith("the group"):
+    if legacy and shared:
         _warn_once(path, reason)
         return
     raise UntrustedPickleError(
-        f"Not loading {os.fspath(path)!r}: {reason}. A pickle runs code when it is loaded. {remedy}"
+        f"Not loading {os.fspath(path)!r}: {reason}. {danger}. {remedy}"
         f"If you trust whoever can write it, set {TRUST_VARIABLE}=1."
     )
 

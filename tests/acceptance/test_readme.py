@@ -18,6 +18,7 @@ def test_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(here, str(README), "exec"), names)
-    job, jobs = names["job"], names["jobs"]
+    job, jobs, best = names["job"], names["jobs"], names["best"]
     assert job.result() == 0.9  # type: ignore[attr-defined]
     assert [one.result() for one in jobs] == [0.7, 0.9, 0.97]  # type: ignore[attr-defined]
+    assert best.result() == 0.97  # type: ignore[attr-defined]

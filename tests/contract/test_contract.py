@@ -85,6 +85,45 @@ def test_an_exception_drops_the_batch(executor: submitit.AutoExecutor) -> None:
         job.result()
 
 
+# ---------------------------------------------------------------- once more
+
+
+def only_if(path: str, *others: object) -> str:
+    """The path, where there is such a file."""
+    if not Path(path).exists():
+        raise FileNotFoundError(path)
+    return path
+
+
+only_if.__module__ = "__main__"
+
+
+def test_the_same_call_once_more(executor: submitit.AutoExecutor, tmp_path: Path) -> None:
+    path = str(tmp_path / "now")
+    job = executor.submit(only_if, path)
+    assert job.exception() is not None
+    Path(path).touch()
+    again = job.resubmit(timeout_min=3)
+    assert again.result() == path
+    assert again.job_id != job.job_id
+    assert job.exception() is not None
+
+
+def test_what_has_failed_of_a_list_once_more(executor: submitit.AutoExecutor, tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in "abc"]
+    Path(paths[1]).touch()
+    jobs = executor.map_array(only_if, paths, [b"in common" * 1000] * 3)
+    for job in jobs:
+        job.wait()
+    for path in paths:
+        Path(path).touch()
+    again = executor.retry_failed(jobs, timeout_min=3)
+    assert [job.result() for job in again] == paths
+    assert again[1] is jobs[1]
+    assert executor.retry_failed(again) == again
+    assert executor.parameters.get("timeout_min", executor.parameters.get("time", 10)) == 10
+
+
 # ---------------------------------------------------------------- failures
 
 

@@ -32,18 +32,29 @@ def executors(executor: submitit.AutoExecutor) -> None:
     executor.submit(add, 1, c=2)  # type: ignore[call-arg]
     executor.submit(add(1, 2))  # type: ignore[arg-type]
     executor.submit(add)  # type: ignore[call-arg]
+    later: submitit.Job[int] = executor.submit(add, submitit.result_of(job))
+    executor.submit(len, submitit.result_of(job))  # type: ignore[arg-type]
+    all_later: list[submitit.Job[int]] = executor.map_array(add, [submitit.result_of(later)])
 
     jobs: list[submitit.Job[str]] = executor.map_array(name, [1, 2])
     executor.map_array(name, 3)  # type: ignore[call-overload]
     others: list[submitit.Job[int]] = executor.submit_array([lambda: 1, lambda: 2])
     with executor.batch(allow_implicit_submissions=True):
-        print(job, value, values, text, jobs, others)
+        print(job, value, values, text, jobs, others, all_later)
     executor.update_parameters(timeout_min=3, slurm_partition="x", slurm_wckey=submitit.UNSET)
     script: str = executor.dry_run(add, 1, b=2).script
     command: list[str] = submitit.LocalExecutor("x").dry_run(add, 1).command
     executor.dry_run(add, "1")  # type: ignore[arg-type]
     submitit.throttle(jobs, 3)
     submitit.throttle(jobs, "3")  # type: ignore[arg-type]
+    retry = submitit.Retry(submitit.MoreMemory(3, up_to_gb=64), 1, exception=(OSError, "a.B"), killed=1, delay_s=30)
+    limit: float = retry.out_of_memory.up_to_gb
+    submitit.Retry(exception=OSError, timeout="1")  # type: ignore[arg-type]
+    executor.update_parameters(retry=retry)
+    again: list[submitit.Job[str]] = executor.retry_failed(jobs, timeout_min=2)
+    resubmitted: submitit.Job[str] = again[0].resubmit(timeout_min=limit)
+    reason: str = resubmitted.attempts[-1].again
+    print(reason)
     print(script, command)
     executor.no_such_method()  # type: ignore[attr-defined]
 

@@ -15,7 +15,7 @@ import pytest
 import submitit
 from submitit.local import processes, signalling
 from submitit.local.processes import start_time
-from support import calls
+from support import calls, disks
 from support.local_processes import Clients, put
 from support.reliability import Fault
 
@@ -73,13 +73,8 @@ def test_who_runs_the_tasks_is_killed(clients: Clients, fault: Fault, victim: st
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "submitit-test", place], check=False)
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with disks.small_disk(tmp_path / "disk") as place:
+        yield place
 
 
 def _large(size: int) -> bytes:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import submitit
 from submitit.storage.events import EventDirectory
-from support import faults
+from support import failing, faults
 from support.reliability import Fault
 from support.slurm_cluster import SlurmCluster, missing_programs
 from support.slurm_jobs import Client, until, use
@@ -88,3 +89,26 @@ def test_two_thousand_elements_outlast_the_controller_and_a_node(
             continue  # its script had ended when its node was lost: Slurm had not heard of it, and only a user asks for that
         assert int(attempt) <= succeeded[index], f"element {index} had succeeded in attempt {succeeded[index]}"
     assert len(again) <= 16, "only what ran on the lost node is started again"
+
+
+def test_two_thousand_elements_of_which_a_hundred_fail_at_first(
+    slurm: SlurmCluster, client: Client, fault: Fault
+) -> None:
+    """Whatever failed runs again by itself, and what has succeeded does not."""
+    if not slurm.has_cgroup:
+        pytest.skip("memory is not limited here")
+    faulthandler.cancel_dump_traceback_later()
+    starts = client.directory / "starts"
+    starts.mkdir()
+    retry = submitit.Retry(out_of_memory=1, exception=submitit.OnException(failing.FlakyError, times=1), killed=1)
+    executor = client.executor(timeout_min=30, mem_gb=failing.SMALL_GB, slurm_array_parallelism=16, retry=retry)
+    ways = [("memory", "exception", "kill")[index // 20 % 3] if index % 20 == 7 else "" for index in range(ELEMENTS)]
+    fault.injected()
+    jobs = executor.map_array(failing.first_by, [str(starts)] * ELEMENTS, range(ELEMENTS), ways)
+    assert [job.result(PATIENCE_S) for job in jobs] == [f"{index} {1 if way else 0}" for index, way in enumerate(ways)]
+    fault.seen(
+        f"5 % of {ELEMENTS:,} elements fail at first, by memory, exception or kill, under `Retry`",
+        "2,000 results; what had succeeded ran once",
+    )
+    assert failing.starts(starts) == {str(index): [0, 1] if way else [0] for index, way in enumerate(ways)}
+    assert failing.successes(starts) == {str(index): [1] if way else [0] for index, way in enumerate(ways)}

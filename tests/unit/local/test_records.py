@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from submitit.local import processes, protocol, records
+from submitit.local import journals, processes, protocol, records
 from submitit.local.records import Header, Record
+from submitit.orchestrator.wake import Wake
+from submitit.storage.paths import Layout
 
 
 def test_a_record_survives_the_journal() -> None:
@@ -117,3 +122,79 @@ def test_messages_survive(message: dict[str, str]) -> None:
     assert protocol.decode(line) == message
     for cut in range(1, len(line) - 2):
         assert protocol.decode(line[:cut]) is None, "a torn line is never taken for a message"
+
+
+# ---------------------------------------------------------------- journals of anybody
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+STATE = st.fixed_dictionaries(
+    {"event": st.just("state"), "state": st.sampled_from(["PENDING", "RUNNING", "FAILED", "ASTRAY"]) | JSON},
+    optional={
+        **dict.fromkeys(set(Record._fields) - {"state", "job", "over"}, JSON),
+        "job": st.just("7") | JSON,
+        "jobs": st.lists(st.tuples(st.integers(0, 9), st.integers(0, 10**14)) | JSON, max_size=2),
+        "over": st.booleans(),
+        "pids": st.lists(st.tuples(st.integers(), st.just("1")) | JSON, max_size=2),
+        "exits": st.lists(st.none() | st.integers(), max_size=3),
+        "end": st.floats(),
+    },
+)
+HEADER = st.fixed_dictionaries(
+    {"event": st.just("controller"), "controller": st.just("c") | JSON, "directory": st.just("/nowhere") | JSON},
+    optional={
+        name: st.tuples(st.just(processes.machine()) | JSON, st.integers() | JSON, st.just("1") | JSON) | JSON
+        for name in ("who", "client")
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(header=HEADER, lines=st.lists(STATE | JSON, max_size=4), noise=st.binary(max_size=20))
+@example(
+    header=Header("c", "/d", processes.identify(1), processes.identify(1)).write(),
+    lines=[{"event": "state", "state": "RUNNING", "jobs": 7}, {"event": "state", "state": 3, "job": "7"}],
+    noise=b"[" * 100_000,
+)
+@example(
+    header=Header("c", "/d", processes.identify(1), processes.identify(1)).write(),
+    lines=[{"event": "state", "state": "RUNNING", "job": "7", "time": moment} for moment in (1.0, "2", 1e300)],
+    noise=b"",
+)
+def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list[Any], noise: bytes) -> None:
+    """What a controller would not write says nothing; a state that nobody knows is told as it is, and ends nothing."""
+    layout = Layout(tmp_path)
+    layout.make()
+    good = Header("good", "/d", processes.identify(1), processes.identify(1)).write()
+    ended = Record("12", "COMPLETED", True, time=1.0).write()
+    texts = [[header, *lines], [good, *lines, ended]]
+    for number, book in enumerate(texts):
+        path = layout.journals / f"{number}.jsonl"
+        path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in book) + noise)
+    journals._SOURCES.clear()
+    source = journals.JournalSource(str(tmp_path))
+    source.refresh()
+    assert source.record("12") == Record("12", "COMPLETED", True, time=1.0)
+    with contextlib.closing(Wake()) as wake, source.attended(wake):
+        source.fileno()
+        source.look_within()
+    for job_id in list(source._records):
+        found = source.record(job_id)
+        assert found is not None
+        assert all(isinstance(value, str) for value in found.info().values())
+        exits = [code for code in found.exits if code is not None]
+        assert all(map(records.exit_in_words, exits))
+
+
+def test_a_line_of_more_jobs_than_there_can_be_says_nothing() -> None:
+    for spans in ([[1, 10**15]], [[1, 10**10]], [[1, 3_000_000], [1, 3_000_000]], [[1, 2, 3]], [["1", "2"]]):
+        assert next(records.read_line({"event": "state", "state": "PENDING", "jobs": spans}), None) is None
+
+
+def test_what_happens_at_once_comes_after_the_wait() -> None:
+    """The newest record counts, by its time: the one that several jobs share is never ahead of what was next."""
+    now = 1795295151.1529
+    assert records.waiting(["1", "2"], 1, now)["time"] <= now

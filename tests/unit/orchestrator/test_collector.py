@@ -9,6 +9,7 @@ import pytest
 
 from submitit import errors
 from submitit.orchestrator import collector, tracker
+from support import disks
 from support.told import ToldCluster
 
 
@@ -207,3 +208,28 @@ def test_a_job_without_logs_says_so(cluster: ToldCluster) -> None:
 )
 def test_exit_codes_have_names(code: int, name: str) -> None:
     assert collector.exit_name(code) == name
+
+
+def test_what_slurm_means_by_a_log_that_it_could_not_open(cluster: ToldCluster) -> None:
+    job = cluster.job()
+    cluster.watcher.say("1", "FAILED", ExitCode="0:53", Reason="JobLaunchFailure")
+    ask(cluster)
+    assert "Slurm could not open the job's log: the disk is full, or the folder is gone" in str(job.exception())
+
+
+def test_a_full_disk_is_told(cluster: ToldCluster, tmp_path: Path) -> None:
+    with disks.small_disk(tmp_path / "disk") as disk:
+        full = ToldCluster(disk)
+        job = full.job()
+        full.watcher.say("1", "FAILED", ExitCode="1:0")
+        ask(full)
+        with disks.filled(disk, 0):
+            assert "There is no space left on the disk of the job's folder" in str(job.exception())
+        assert "no space" not in str(job.exception())
+
+
+def test_words_of_a_scheduler_do_nothing_to_the_terminal(cluster: ToldCluster) -> None:
+    job = cluster.job()
+    cluster.watcher.say("1", "FAILED", Reason="\x1b[2J\x1b]0;title\x07none")
+    ask(cluster)
+    assert "Reason=none" in str(job.exception())

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submitit.errors import FailedSubmissionError
+from submitit.orchestrator.state import JobState
 from submitit.slurm import job_ids, queries
 from submitit.slurm.queries import JobRecord, JobTable, StepRecord, SubmittedJob
 from support.recordings import Recordings
@@ -669,3 +670,55 @@ def test_values_read_as_sacct_writes_them() -> None:
     (told,) = queries.parse_sacct("JobID|State|NodeList|Timelimit|ReqMem\n12|PENDING|None assigned|UNLIMITED|16?")
     info = queries.as_info(told)
     assert (info["Timelimit"], info["NodeList"], info["ReqMem"]) == ("UNLIMITED", "", "")
+
+
+#: One of each kind that a reader might take for the beginning of something, so often that a square of it would be noticed.
+LONG = [
+    "a",
+    " ",
+    "=",
+    "a=",
+    " a=",
+    "[",
+    "9",
+    "9,",
+    "1-2,",
+    "|",
+    "n[1],",
+    "JobId=1 JobState=X ",
+    "1:",
+    "1_",
+    "Submitted batch job ",
+]
+
+
+@pytest.mark.parametrize("piece", LONG)
+def test_long_output_takes_no_time(piece: str) -> None:
+    """A reader that looked at each character again for each other one would take hours."""
+    text = piece * (200_000 // len(piece))
+    for output in (text, "JobID|State\n" + text, "JobId=1 JobState=RUNNING " + text, "12_[" + text):
+        for parse in (queries.parse_squeue, queries.parse_sacct, queries.parse_show_job):
+            parse(output)
+        for read in (queries.timestamp, queries.duration, queries.memory_bytes, queries.is_unknown_job):
+            read(output)
+        with contextlib.suppress(FailedSubmissionError):
+            queries.parse_sbatch(output)
+        with contextlib.suppress(ValueError):
+            job_ids.parse(output)
+
+
+WORDS = {state.value for state in JobState} | {"FINISHED", "INTERRUPTED", "OUT_OF_ME", "CANCELED"}
+
+
+@given(st.from_regex(r"[A-Z_]{1,20}", fullmatch=True) | st.sampled_from(sorted(WORDS)).map(lambda word: word[:-1]))
+def test_a_state_that_nobody_knows_stays_as_it_is_and_ends_nothing(word: str) -> None:
+    squeue = f"12|{word}|n1|12|1|2|3|0:05|1:00|500M|None"
+    for (found,) in (
+        queries.parse_squeue(squeue),
+        queries.parse_sacct(f"JobID|State\n12|{word}\n12.batch|{word}"),
+        queries.parse_show_job(f"JobId=12 JobName=x\n   JobState={word} Reason=None Dependency=(null)"),
+    ):
+        assert found.state == found.word == queries.as_info(found)["State"] == word
+        if word not in WORDS:
+            assert JobState.read(found.state) is JobState.UNKNOWN
+    assert not JobState.UNKNOWN.final

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from submitit.slurm import sbatch
+from submitit.storage.events import EventDirectory, Marker
 from support.calls import wait_for
 
 CHILD = """
@@ -51,3 +52,23 @@ def test_a_signal_is_passed_on_though_another_comes_with_it(tmp_path: Path, shel
                 assert process.stdout.readline() == f"{told}\n".encode()
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_markers_are_left_and_not_through_links(tmp_path: Path, shell: str) -> None:
+    """Their names are known beforehand, and the folder may be shared."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    mine = tmp_path / "mine"
+    mine.write_text("all my work")
+    directory = tmp_path / "events"
+    directory.mkdir()
+    (directory / "7-0.0.run").symlink_to(mine)
+    script = f"set -eu\n{sbatch._shell('USR2')}\nsubmitit_task=0\nsubmitit_rank sh -c 'exit 3'\nsubmitit_mark exit-3"
+    env = {**os.environ, "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1", "SUBMITIT_EVENTS": str(directory)}
+    subprocess.run([shell, "-c", script], env=env, check=True)
+    assert mine.read_text() == "all my work"
+    events = EventDirectory(directory)
+    assert events.scan() == ["7"]
+    assert {marker.kind for marker in events.markers("7")} == {"run", "exit-3"}
+    assert events.node(Marker("7", "0", 0, "exit-3", 3)) == "n1", "left twice, it names one node"

@@ -23,7 +23,8 @@ JOB_IDS = st.text(st.characters(blacklist_characters="/\0", blacklist_categories
     JOB_IDS,
     st.integers(0, 10**6).map(str) | st.just("batch"),
     st.integers(0, 100),
-    st.sampled_from(["run", "done", "term", "requeue"]) | st.integers(-64, 255).map(lambda code: f"exit-{code}"),
+    st.sampled_from(["run", "done", "term", "requeue", "memory", "retry-node_fail", "refused-killed", "final"])
+    | st.integers(-64, 255).map(lambda code: f"exit-{code}"),
 )
 def test_names_are_read_back(job_id: str, task: str, attempt: int, kind: str) -> None:
     code = int(kind.removeprefix("exit-")) if kind.startswith("exit-") else None
@@ -55,6 +56,8 @@ def test_names(name: str, marker: Marker) -> None:
         "12-0.0",
         "12-0.0.",
         "12-0.0.ran",
+        "12-0.0.retry",
+        "12-0.0.refused-",
         "12-0.0.exit",
         "12-0.0.exit-",
         "12-0.0.exit-x",
@@ -275,4 +278,4 @@ def test_modes(tmp_path: Path) -> None:
 
 
 def test_kinds() -> None:
-    assert events.KINDS == ("run", "term", "done", "requeue", "exit")
+    assert events.KINDS == ("run", "term", "memory", "done", "requeue", "retry", "refused", "final", "exit")

@@ -30,6 +30,7 @@ FOOTER = Footer(
     max_rss_mb=100.5,
     python="3.11.1",
     submitit="2.0.0",
+    covered=True,
 )
 
 
@@ -82,6 +83,7 @@ def test_a_value(tmp_path: Path) -> None:
     outcome.write_result(path, ("success", {"a": [1, 2]}), None, FOOTER)
     assert outcome.read_result(path) == Result("success", {"a": [1, 2]}, None, FOOTER)
     assert outcome.read_footer(path) == FOOTER
+    assert None not in FOOTER, "no field is forgotten on the way"
 
 
 def test_version_1_reads_the_file(tmp_path: Path) -> None:
