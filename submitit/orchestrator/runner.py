@@ -75,10 +75,17 @@ def process_job(folder: str | os.PathLike[str]) -> None:
 
 
 def extend_import_path() -> None:
-    """Append to ``sys.path`` what the submitter's had and it lacks: what the job has by itself comes first."""
+    """Append to ``sys.path`` what the submitter's had and it lacks: what the job has by itself comes first.
+
+    A job of a snapshot runs and imports from that, not from the work tree that it was made of.
+    """
     for entry in os.environ.get("SUBMITIT_IMPORT_PATH", "").split(os.pathsep):
         if entry and entry not in sys.path:
             sys.path.append(entry)
+    if "SUBMITIT_SNAPSHOT" in os.environ:
+        from submitit.orchestrator import relocation
+
+        relocation.run_from(os.environ["SUBMITIT_SNAPSHOT"], os.environ["SUBMITIT_SNAPSHOT_OF"])
 
 
 def _call(env: JobEnvironment, paths: JobPaths, handler: list[SignalHandler]) -> _Ending:

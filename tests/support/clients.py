@@ -159,8 +159,14 @@ def _start(python: Path, suite: Suite, work: Path, env: Mapping[str, str]) -> su
     """Start pytest in a directory where there is nothing to import, without our configuration and fixtures."""
     cwd = work / "cwd"
     cwd.mkdir(parents=True)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", cwd]
-    options = [f"--confcutdir={OURS}", f"--basetemp={work / 'tmp'}", f"--junitxml={work / 'report.xml'}"]
+    command: list[str | Path] = [python, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", cwd]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        f"--confcutdir={OURS}",
+        f"--basetemp={work / 'tmp'}",
+        f"--junitxml={work / 'report.xml'}",
+    ]
     clean = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CLIENTS}
     return subprocess.Popen(
         [*command, *options, *suite.arguments],
@@ -197,16 +203,15 @@ def table(comparisons: Sequence[Comparison]) -> str:
         "|---|---|---|---:|---:|---:|",
     ]
     for suite, tests, old, new, _ in comparisons:
-        lines.append(
-            f"| {suite.client} | {suite.tests} | {suite.backend} | {len(tests)} | {len(old)} | {len(new)} |"
-        )
+        lines.append(f"| {suite.client} | {suite.tests} | {suite.backend} | {len(tests)} | {len(old)} | {len(new)} |")
     return "\n".join(lines)
 
 
 def write(document: Path, text: str) -> None:
     before, begin, rest = document.read_text().partition(_BEGIN)
     _, end, after = rest.partition(_END)
-    assert begin and end, f"{document} lacks {_BEGIN} or {_END}"
+    if not (begin and end):
+        raise ValueError(f"{document} lacks {_BEGIN} or {_END}")
     document.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}")
 
 
@@ -219,7 +224,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="submitit-clients-")))
         cluster = stack.enter_context(SlurmCluster(work / "slurm"))
-        comparisons = [compare(suite, work / str(number), cluster.env["SLURM_CONF"]) for number, suite in enumerate(SUITES)]
+        comparisons = [
+            compare(suite, work / str(number), cluster.env["SLURM_CONF"]) for number, suite in enumerate(SUITES)
+        ]
     print(table(comparisons))
     if arguments.document:
         write(arguments.document, table(comparisons))

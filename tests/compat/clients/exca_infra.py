@@ -12,7 +12,7 @@ from pathlib import Path
 
 CLUSTER = os.environ["CLIENT_CLUSTER"]
 
-EXPERIMENT = '''
+EXPERIMENT = """
 import sys
 import exca
 import pydantic
@@ -49,7 +49,7 @@ else:
         task.run()
     except Exception as error:
         print(task.infra.status(), "as it was told to" in str(error))
-'''
+"""
 
 
 def run(directory: Path, what: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 LAUNCHER = os.environ["CLIENT_LAUNCHER"]
 
-APP = '''
+APP = """
 import hydra
 import submitit
 
@@ -28,7 +28,7 @@ def main(config):
 
 
 main()
-'''
+"""
 
 
 def multirun(directory: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
