@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import os
 import shlex
 import shutil
@@ -27,10 +26,9 @@ if not __package__:
     # Run as a program: the tests' own folder is not on the path then.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from support import environments
 from support.slurm_cluster import SlurmCluster, missing_programs
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-BUILD: Final = Path(os.environ.get("BUILD") or ROOT / ".build").absolute()
 OURS: Final = Path(__file__).resolve().parents[1] / "compat" / "clients"
 REFERENCE: Final = "1.5.4"
 #: What is installed beside the library, the same for both versions. pandas and psutil are what exca's tests import.
@@ -95,37 +93,6 @@ class Comparison(NamedTuple):
         return sorted(self.passed_over_1_x - self.passed_here)
 
 
-# ---------------------------------------------------------------- environments
-
-
-def reference() -> Path:
-    """The interpreter of an environment with 1.5.4 and the clients, made at the first call."""
-    return environment("1.x", [f"submitit=={REFERENCE}", *CLIENTS])
-
-
-def this_package() -> Path:
-    """The interpreter of one with the clients and this package, as it is now: pip builds a wheel of it."""
-    python = environment("2.x", [str(ROOT), *CLIENTS])
-    _pip(python, "install", "--force-reinstall", "--no-deps", str(ROOT))
-    return python
-
-
-def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The interpreter of an environment with these requirements, kept from run to run."""
-    known = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
-    directory = BUILD / f"clients-{name}-{known}"
-    python = directory / "bin" / "python"
-    if not (directory / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
-        _pip(python, "install", *requirements)
-        (directory / "ready").touch()
-    return python
-
-
-def _pip(python: Path, *arguments: str) -> None:
-    subprocess.run([python, "-m", "pip", "-qq", "--disable-pip-version-check", *arguments], check=True)
-
-
 # ---------------------------------------------------------------- running
 
 
@@ -152,7 +119,10 @@ def _as_if_installed(directory: Path, slurm_conf: str) -> dict[str, str]:
 
 
 def _versions() -> dict[str, Path]:
-    return {"1.x": reference(), "2.x": this_package()}
+    return {
+        "1.x": environments.make("clients-1", [f"submitit=={REFERENCE}", *CLIENTS]),
+        "2.x": environments.make_with_this_package("clients-2", CLIENTS),
+    }
 
 
 def _start(python: Path, suite: Suite, work: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
