@@ -87,10 +87,12 @@ def _slurms_address(node: str) -> str | None:
     import re
 
     from submitit import commands
+    from submitit.errors import FailedJobError
 
     try:
-        shown = commands.read(["scontrol", "show", "node", node], os.environ)
-    except (OSError, RuntimeError):
+        with commands.time_limit(20):  # without a configuration it asks, and asks again
+            shown = commands.CommandFunction(["scontrol", "show", "node", node], verbose=False)()
+    except (OSError, FailedJobError):
         return None
     found = re.search(r"\bNodeAddr=(\S+)", shown)
     return found and found[1]

@@ -71,6 +71,10 @@ def process_job(folder: str | os.PathLike[str]) -> None:
             raise decided
         if ending.error is not decided:
             ending = _Ending(None, decided, _traceback(decided))
+    if handler and handler[0].left_to_rank_0 and ending.error is not None:
+        # As collectives fail when their first process is gone. The job comes back, or rank 0 has recorded why not.
+        log.say("ERROR", f"After rank 0 was told to save, this one failed, which is not recorded:\n{ending.traceback}")
+        raise ending.error
     _record(env, paths, ending, start)
 
 
