@@ -95,6 +95,11 @@ bench-peers: $(BUILD)/bench/installed ## installs what it is measured beside ane
 docs: ## checks that every link between the documents leads somewhere
 	@$(DEFAULT) tools/check_links.py
 
+.PHONY: compat
+compat: ## runs exca and Hydra over 1.5.4 and over this package, and writes the counts into docs/clients.md
+	@tests/support/install_programs
+	@$(DEFAULT) tests/support/clients.py docs/clients.md $(ARGS)
+
 .PHONY: reliability
 reliability: .venv/ready ## writes the table of docs/reliability.md from the tests of faults
 	@tests/support/install_programs

@@ -74,6 +74,20 @@ def output(command: Sequence[str] | str, **kwargs: Any) -> str:
     return printed if isinstance(printed, str) else printed.decode("utf-8", errors="replace")
 
 
+def read(command: Sequence[str], env: Mapping[str, str]) -> str:
+    """What a command prints on stdout, however long it takes; bytes that are no text come back as in names of files.
+
+    Raises ``RuntimeError`` with what it printed on stderr if it does not exit with 0, and ``OSError``.
+    """
+    import subprocess
+
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+    try:
+        return output(command, env=dict(env), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **text)
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(str(error.stderr or "").strip() or f"exit code {error.returncode}") from error
+
+
 def call(command: Sequence[str], *, check: bool = True, timeout_s: float | None = None) -> int:
     """Run a command that changes something, and return its exit code.
 

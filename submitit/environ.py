@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
+
+from submitit.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,6 +58,8 @@ _SUBMITIT_KEPT = frozenset(
         "SUBMITIT_START_REQUEUED",
         "SUBMITIT_LOCAL_LEASES",
         "SUBMITIT_PORTABLE",
+        "SUBMITIT_SNAPSHOT",
+        "SUBMITIT_SNAPSHOT_OF",
     }
 )
 _RENDEZVOUS = frozenset(
@@ -122,3 +127,53 @@ def _is_interpreters(path: str) -> bool:
 
     own = tuple({os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
     return (os.path.realpath(path) + os.sep).startswith(own)
+
+
+# ---------------------------------------------------------------- where jobs start
+
+
+class Copy(NamedTuple):
+    """A snapshot of the code that jobs run in."""
+
+    #: the work tree that it was made of
+    root: str
+    path: str
+    #: where in it jobs start
+    directory: str
+
+
+_COPY: ContextVar[Copy | None] = ContextVar("submitit_copy", default=None)
+
+
+@contextlib.contextmanager
+def jobs_run_in(copy: Copy) -> Iterator[None]:
+    """What is submitted in the block starts in the copy, and imports from there what it would from the work tree."""
+    token = _COPY.set(copy)
+    try:
+        yield
+    finally:
+        _COPY.reset(token)
+
+
+def jobs_start_in() -> str | None:
+    """The directory in a snapshot where jobs are to start; ``None``: in this process's working directory."""
+    copy = _COPY.get()
+    return None if copy is None else copy.directory
+
+
+def snapshot_variables() -> dict[str, str]:
+    """What a job is told of the snapshot that it runs in, or that this process runs in itself."""
+    copy = _COPY.get()
+    if copy is not None:
+        return {"SUBMITIT_SNAPSHOT": copy.path, "SUBMITIT_SNAPSHOT_OF": copy.root}
+    names = ("SUBMITIT_SNAPSHOT", "SUBMITIT_SNAPSHOT_OF")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def own_copy() -> Copy | None:
+    """The snapshot that this process, a job's, works in; ``None`` where it works elsewhere."""
+    path, root = (os.environ.get(name, "") for name in ("SUBMITIT_SNAPSHOT", "SUBMITIT_SNAPSHOT_OF"))
+    directory = os.getcwd()
+    if not path or not f"{directory}/".startswith(f"{os.path.realpath(path)}/"):
+        return None
+    return Copy(root, path, directory)

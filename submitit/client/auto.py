@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from submitit.client.dry_run import DryRun
     from submitit.client.executor import P
     from submitit.client.job import Job, R
+    from submitit.storage.snapshots import Snapshot
     from submitit.storage.submission import DelayedSubmission
 
 #: Constructor arguments of early versions.
@@ -33,13 +34,27 @@ class AutoExecutor(Executor):
     (``slurm_max_num_timeout=…``) as well as parameters (``update_parameters(slurm_partition=…)``). ``_executor`` is the
     backend's own executor.
 
+    With ``snapshot`` every submission runs from a copy of the git work tree around the working directory, which later edits do
+    not reach: ``True``, or a ``submitit.helpers.Snapshot`` that says more. The job starts in the copy, in the same directory below its
+    root, and imports from it what it would import from the work tree. (The debug executor runs in this process, with its code.)
+
     Raises ``ValueError`` for an unknown cluster, ``AssertionError`` for an argument that is not prefixed by a known backend and
     ``TypeError`` for one that the chosen backend does not take.
     """
 
     _ctor_deprecated_args = _CTOR_DEPRECATED_ARGS
+    _snapshot: Snapshot | None = None
 
-    def __init__(self, folder: str | os.PathLike[str], cluster: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        cluster: str | None = None,
+        *,
+        snapshot: Any = False,  # any type, for the sake of `**arguments` of any
+        **kwargs: Any,
+    ) -> None:
+        if snapshot:
+            self._snapshot = _checked_snapshot(snapshot)
         self.cluster = self.which() if cluster is None else cluster
         executor_class = plugins.executor_class(self.cluster)
         _convert_deprecated_args(kwargs, self._ctor_deprecated_args)
@@ -168,7 +183,25 @@ class AutoExecutor(Executor):
         return made
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
-        return self._executor._internal_process_submissions(delayed_submissions)
+        if self._snapshot is None:
+            return self._executor._internal_process_submissions(delayed_submissions)
+        from submitit import environ
+        from submitit.storage.paths import layout_of
+
+        # What a job submits runs in the job's own snapshot: there may be no repository around it.
+        copy = environ.own_copy() or self._snapshot.make(layout_of(self._executor.folder).snapshots)
+        with environ.jobs_run_in(copy):
+            return self._executor._internal_process_submissions(delayed_submissions)
+
+
+def _checked_snapshot(given: object) -> Snapshot:
+    from submitit.storage.snapshots import Snapshot
+
+    if given is True:
+        return Snapshot()
+    if not isinstance(given, Snapshot):
+        raise TypeError(f"AutoExecutor(snapshot=…) takes True or a submitit.helpers.Snapshot, not {given!r}")
+    return given
 
 
 def flexible_init(cls: type[Executor], folder: str | os.PathLike[str], **kwargs: Any) -> Executor:

@@ -216,8 +216,12 @@ class PicklingExecutor(Executor):
     def _run(self, command: list[str], script: Path) -> str:
         """What the command that sends ``script`` prints. It does not see what describes the job that this process is part of."""
         try:
+            # Programs put a CommandFunction of 1.x's signature in place of ours, or one that knows less.
+            place: dict[str, Any] = {}
+            if (directory := environ.jobs_start_in()) is not None:
+                place = {"cwd": directory, "env": environ.snapshot_variables()}
             with environ.outside_of_jobs():
-                return commands.CommandFunction(command, verbose=False)()
+                return commands.CommandFunction(command, verbose=False, **place)()
         except FailedSubmissionError:
             raise
         except FailedJobError as error:

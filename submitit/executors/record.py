@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from submitit import environ
 from submitit.executors import arrays
 from submitit.storage import journal, names
 
@@ -73,6 +74,8 @@ def records(
         common["arguments"] = arguments
     if payload is not None:
         common["payload"] = os.path.basename(payload)
+    if "SUBMITIT_SNAPSHOT" in (snapshot := environ.snapshot_variables()):
+        common["snapshot"] = snapshot["SUBMITIT_SNAPSHOT"]
     return [
         {
             **common,

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from submitit.helpers.environment import clean_env
     from submitit.helpers.monitoring import _default_custom_logging, as_completed, monitor_jobs
     from submitit.helpers.processes import run_cmd
-    from submitit.helpers.snapshot import RsyncSnapshot
+    from submitit.helpers.snapshot import RsyncSnapshot, clean_snapshots
     from submitit.orchestrator.environment import JobEnvironment
+    from submitit.storage.snapshots import Snapshot
     from submitit.storage.submission import DelayedSubmission
 
 __all__ = [
@@ -27,10 +28,12 @@ __all__ = [
     "FunctionSequence",
     "JobEnvironment",
     "RsyncSnapshot",
+    "Snapshot",
     "TorchDistributedEnvironment",
     "_default_custom_logging",
     "as_completed",
     "clean_env",
+    "clean_snapshots",
     "environment_variables",
     "monitor_jobs",
     "run_cmd",
@@ -43,10 +46,12 @@ _HOMES = {
     "FunctionSequence": "submitit.helpers.checkpointing",
     "JobEnvironment": "submitit.orchestrator.environment",
     "RsyncSnapshot": "submitit.helpers.snapshot",
+    "Snapshot": "submitit.storage.snapshots",
     "TorchDistributedEnvironment": "submitit.helpers.distributed",
     "_default_custom_logging": "submitit.helpers.monitoring",
     "as_completed": "submitit.helpers.monitoring",
     "clean_env": "submitit.helpers.environment",
+    "clean_snapshots": "submitit.helpers.snapshot",
     "environment_variables": "submitit.environ",
     "monitor_jobs": "submitit.helpers.monitoring",
     "run_cmd": "submitit.helpers.processes",

@@ -10,18 +10,28 @@ from submitit.orchestrator.environment import JobEnvironment
 class TorchDistributedEnvironment:
     """Address, port and ranks for ``torch.distributed``'s ``env://`` initialisation, the same answer on every rank of a job.
 
-    To be made inside a job. ``master_port`` is ``$MASTER_PORT`` where that is set, else drawn from the job's id (on the local
+    To be made inside a job. ``master_addr`` is the name of the first node; where nothing resolves that, it is the address that Slurm has for the
+    node, or the loopback's in a job of one node. ``master_port`` is ``$MASTER_PORT`` where that is set, else drawn from the job's id (on the local
     machine, where jobs share the ports, from its folder and attempt as well).
     """
 
     def __init__(self) -> None:
         self._job_env = JobEnvironment()
-        self.master_addr = self._job_env.hostnames[0]
+        self.master_addr = self._get_master_addr()
         self.master_port = self._get_master_port()
         self.rank = self._job_env.global_rank
         self.world_size = self._job_env.num_tasks
         self.local_rank = self._job_env.local_rank
         self.local_world_size = self._job_env.num_tasks // max(1, self._job_env.num_nodes)
+
+    def _get_master_addr(self) -> str:
+        """The node of rank 0, by its name; by an address where that name leads nowhere."""
+        name = self._job_env.hostnames[0]
+        if _resolves(name):
+            return name
+        if self._job_env.num_nodes == 1:
+            return "127.0.0.1"
+        return _slurms_address(name) or name
 
     def _get_master_port(self) -> int:
         """The port on which rank 0 listens."""
@@ -60,6 +70,32 @@ class TorchDistributedEnvironment:
     def _own_gpu(self) -> str:
         granted = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
         return granted[self.local_rank] if self.local_rank < len(granted) else str(self.local_rank)
+
+
+def _resolves(name: str) -> bool:
+    import socket
+
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return False
+    return True
+
+
+def _slurms_address(node: str) -> str | None:
+    """``NodeAddr`` of slurm.conf: clusters may name their nodes as no name service does."""
+    import re
+
+    from submitit import commands
+    from submitit.errors import FailedJobError
+
+    try:
+        with commands.time_limit(20):  # without a configuration it asks, and asks again
+            shown = commands.CommandFunction(["scontrol", "show", "node", node], verbose=False)()
+    except (OSError, FailedJobError):
+        return None
+    found = re.search(r"\bNodeAddr=(\S+)", shown)
+    return found and found[1]
 
 
 TorchDistributedEnvironment.__module__ = "submitit.helpers"

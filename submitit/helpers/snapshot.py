@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from submitit import commands
+from submitit import commands, plugins
+from submitit.storage import journal, snapshots
+from submitit.storage.paths import layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from submitit.client.job import Job
 
 
 class RsyncSnapshot:
@@ -102,3 +107,45 @@ class RsyncSnapshot:
 
 
 RsyncSnapshot.__module__ = "submitit.helpers"
+
+
+def clean_snapshots(folder: str | os.PathLike[str], days: float = 7.0) -> list[Path]:
+    """Remove the snapshots below a folder of jobs from which nothing was submitted for so many days, and return their paths.
+
+    One whose jobs are not all known to be over stays: a job is over when its result is there, or its scheduler says so. What jobs
+    have written into a snapshot is not removed: it is left in a directory beside, which a log record names.
+    """
+    layout = layout_of(folder)
+    unused_since = time.time() - days * 86400
+    old = {path for path, last_use in snapshots.listed(layout.snapshots) if last_use <= unused_since}
+    for file in layout.journals.glob("*.jsonl") if old else ():
+        for record in journal.read_journal(file)[0]:
+            if record.get("snapshot") in old and not all(_is_over(job) for job in _jobs(record)):
+                old.remove(record["snapshot"])
+    for path in sorted(old):
+        left = snapshots.remove(path, unused_since)
+        if left is not None:
+            from submitit import log
+
+            log.get_logger().warning("Jobs have written into the snapshot %s: their files are kept in %s", path, left)
+    return [Path(path) for path in sorted(old) if not os.path.exists(path)]
+
+
+def _jobs(record: dict[str, Any]) -> Iterator[Job[Any] | None]:
+    """Handles of what a submission sent; ``None`` for those of a backend that is not installed."""
+    try:
+        job_class = plugins.executor_class(record["backend"]).job_class
+    except ValueError:
+        yield None
+        return
+    jobs = record["jobs"]
+    ids = (f"{jobs['array']}_{index}" for index in range(jobs["count"])) if isinstance(jobs, dict) else iter(jobs)
+    for job_id in ids:
+        yield job_class(folder=record["folder"], job_id=job_id, tasks=list(range(record["tasks"])))
+
+
+def _is_over(job: Job[Any] | None) -> bool:
+    if job is None:
+        return False
+    tasks = [job.task(number) for number in range(job.num_tasks)]
+    return all(task.paths.result_pickle.exists() for task in tasks) or job.done()

@@ -220,7 +220,7 @@ class LocalExecutor(PicklingExecutor):
             command=words,
             shell=shell,
             cwd=_working_directory(),
-            env={**env, "SUBMITIT_IMPORT_PATH": environ.import_path()},
+            env={**env, "SUBMITIT_IMPORT_PATH": environ.import_path(), **environ.snapshot_variables()},
             umask=processes.current_umask(),
             limits=processes.limits(),
             tasks=self._num_tasks(),
@@ -365,7 +365,7 @@ def _submitters_environment() -> dict[str, str]:
 
 def _working_directory() -> str:
     try:
-        return os.getcwd()
+        return environ.jobs_start_in() or os.getcwd()
     except FileNotFoundError as error:
         raise FileNotFoundError(
             error.errno, "The working directory of this process was deleted, and jobs are to start in it"

@@ -74,16 +74,27 @@ def process_job(folder: str | os.PathLike[str]) -> None:
             raise decided
         if ending.error is not decided:
             ending = _Ending(None, decided, _traceback(decided))
+    if handler and handler[0].left_to_rank_0 and ending.error is not None:
+        # As collectives fail when their first process is gone. The job comes back, or rank 0 has recorded why not.
+        log.say("ERROR", f"After rank 0 was told to save, this one failed, which is not recorded:\n{ending.traceback}")
+        raise ending.error
     if aside:
         _set_aside(env, paths, ending, start)
     _record(env, paths, ending, start)
 
 
 def extend_import_path() -> None:
-    """Append to ``sys.path`` what the submitter's had and it lacks: what the job has by itself comes first."""
+    """Append to ``sys.path`` what the submitter's had and it lacks: what the job has by itself comes first.
+
+    A job of a snapshot runs and imports from that, not from the work tree that it was made of.
+    """
     for entry in os.environ.get("SUBMITIT_IMPORT_PATH", "").split(os.pathsep):
         if entry and entry not in sys.path:
             sys.path.append(entry)
+    if "SUBMITIT_SNAPSHOT" in os.environ:
+        from submitit.orchestrator import relocation
+
+        relocation.run_from(os.environ["SUBMITIT_SNAPSHOT"], os.environ["SUBMITIT_SNAPSHOT_OF"])
 
 
 def _call(env: JobEnvironment, paths: JobPaths, handler: list[SignalHandler]) -> _Ending:

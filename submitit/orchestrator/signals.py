@@ -55,6 +55,8 @@ class SignalHandler:
         self._start_time = time.time()
         #: What ended the call from here: ``SystemExit`` after a checkpoint, an error where none could be made.
         self.ending: BaseException | None = None
+        #: Whether rank 0 has been told to save and to end the job, and this rank has not: it may fail for want of the other.
+        self.left_to_rank_0 = False
         self._signals: frozenset[int] = frozenset({signal.SIGTERM, signal.SIGCONT})
         self._acting = False
         self._waiting: list[tuple[Callable[[int, types.FrameType | None], None], int, types.FrameType | None]] = []
@@ -104,6 +106,7 @@ class SignalHandler:
         caught = f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}"
         if self.env.global_rank != 0:
             # one rank asks the scheduler; and ending this one could end the job before rank 0 has saved
+            self._leave_to_rank_0()
             log.say("WARNING", f"{caught}.")
             log.say("INFO", f"Not checkpointing nor requeuing since I am a slave (procid={self.env.global_rank}).")
             return
@@ -133,6 +136,7 @@ class SignalHandler:
             "WARNING", f"Caught signal {signal.Signals(signum).name} on {self.env.hostname}: this job is preempted."
         )
         if self.env.global_rank != 0:
+            self._leave_to_rank_0()
             log.say("INFO", f"Not checkpointing since I am a slave (procid={self.env.global_rank}).")
             return
         if checkpoint.is_checkpointable(self._delayed):
@@ -149,6 +153,8 @@ class SignalHandler:
 
     def _answer_term(self, signum: int, frame: types.FrameType | None) -> None:
         mine = self.env.global_rank == 0 and checkpoint.is_checkpointable(self._delayed)
+        if self.env.global_rank != 0:
+            self._leave_to_rank_0()
         interruption = self.env._interruption() if mine else Interruption.OTHER
         if interruption in (Interruption.REQUEUED, Interruption.PREEMPTED, Interruption.OUT_OF_TIME):
             timed_out = self._is_time_out(interruption)
@@ -158,6 +164,9 @@ class SignalHandler:
             )
             self._checkpoint(interruption, timed_out=timed_out)
         self.bypass(signum, frame)
+
+    def _leave_to_rank_0(self) -> None:
+        self.left_to_rank_0 = checkpoint.is_checkpointable(self._delayed)
 
     def _is_time_out(self, interruption: Interruption) -> bool:
         """Whether this counts as one of the time-outs that the submission may have."""

@@ -500,6 +500,7 @@ class SlurmExecutor(PicklingExecutor):
             exports["SUBMITIT_PREEMPT_SIGNAL"] = shlex.quote(SlurmJobEnvironment.USR_SIG)
         if import_path := environ.import_path():
             exports["SUBMITIT_IMPORT_PATH"] = shlex.quote(import_path)
+        exports.update({name: shlex.quote(value) for name, value in environ.snapshot_variables().items()})
         return sbatch.with_exports(text, exports)
 
     def _script_parameters(self) -> dict[str, Any]:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         host: str
         cwd: str
         git: str | None
+        #: The copy of the code that the jobs run in.
+        snapshot: str
         python: str
         backend: str
         name: str

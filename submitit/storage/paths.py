@@ -206,8 +206,13 @@ class Layout:
         """What the batch steps themselves print."""
         return self._path(".submitit", "batch")
 
+    @property
+    def snapshots(self) -> Path:
+        """Copies of code that jobs run in; made by the first."""
+        return self._path(".submitit", "snapshots")
+
     def make(self) -> None:
-        """All of these directories exist and can be written.
+        """All of these directories but the last exist and can be written.
 
         Raises:
             OSError: of the fitting type, naming the directory and what to do.

@@ -271,6 +271,30 @@ def test_a_plain_function_goes_on(
     assert requeues(stand_in) == []
 
 
+class Collective(Counting):
+    """A rank whose first one is gone."""
+
+    def __call__(self, target: int, step: int = 1) -> int:
+        super().__call__(target, step)
+        raise ConnectionError("closed by peer")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_an_error_of_another_rank_is_not_recorded_where_the_job_comes_back(
+    stand_in: StandIn, executor: submitit.SlurmExecutor, number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = executor.submit(Collective(number), 1)
+    with pytest.raises(ConnectionError):
+        stand_in.run(executor.folder, job.job_id, rank=1, tasks=2)
+    assert "closed by peer" in capfd.readouterr().err
+    assert not utils.JobPaths(executor.folder, job_id=job.job_id, task_id=1).result_pickle.exists()
+    # told before it was warned, it is the function's own
+    job = executor.submit(Collective(), 0)
+    with pytest.raises(ConnectionError):
+        stand_in.run(executor.folder, job.job_id, rank=1, tasks=2)
+    assert utils.JobPaths(executor.folder, job_id=job.job_id, task_id=1).result_pickle.exists()
+
+
 def test_another_rank_saves_nothing(
     stand_in: StandIn, executor: submitit.SlurmExecutor, capfd: pytest.CaptureFixture[str]
 ) -> None:

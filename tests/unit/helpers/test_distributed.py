@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 
@@ -33,11 +34,12 @@ LOCAL = {
 
 
 @pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def _restored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # set and removed by monkeypatch first, so that it puts back what was there
     for name in NAMES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    with_scontrol(monkeypatch, tmp_path, "exit 1")  # no cluster knows these nodes
 
 
 def in_job(monkeypatch: pytest.MonkeyPatch, *parts: dict[str, str]) -> helpers.TorchDistributedEnvironment:
@@ -49,6 +51,24 @@ def in_job(monkeypatch: pytest.MonkeyPatch, *parts: dict[str, str]) -> helpers.T
 
 def exported() -> dict[str, str]:
     return {name: os.environ[name] for name in NAMES if name in os.environ}
+
+
+def with_scontrol(monkeypatch: pytest.MonkeyPatch, directory: Path, body: str) -> None:
+    (directory / "scontrol").write_text(f"#!/bin/sh\n{body}\n")
+    (directory / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+
+def test_the_address_of_the_first_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its name; by what Slurm says where nothing resolves that; by the loopback where there is one node alone."""
+    with_scontrol(monkeypatch, tmp_path, 'echo "NodeName=$3 Arch=x86_64\n   NodeAddr=10.1.2.3 NodeHostName=other"')
+    nowhere = {"SLURM_JOB_NODELIST": "node[1-2].invalid"}
+    assert in_job(monkeypatch, SLURM, nowhere).master_addr == "10.1.2.3"
+    assert in_job(monkeypatch, SLURM, {"SLURM_JOB_NODELIST": "localhost"}).master_addr == "localhost"
+    one = {**nowhere, "SLURM_JOB_NUM_NODES": "1"}
+    assert in_job(monkeypatch, SLURM, one).master_addr == "127.0.0.1"
+    with_scontrol(monkeypatch, tmp_path, "exit 1")
+    assert in_job(monkeypatch, SLURM, nowhere).master_addr == "node1.invalid"
 
 
 def test_ranks_of_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
