@@ -82,7 +82,7 @@ def queue_plugin(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _the_controller_ends_first(_leases_of_its_own: None) -> Iterator[None]:
+def _the_controller_ends_first(_leases_of_its_own: None, _folders_of_its_own: None) -> Iterator[None]:
     """This process's own, which otherwise ends a moment after it."""
     yield
     from submitit.local import connection
@@ -105,8 +105,16 @@ def _leases_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     assert not left, left
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the user submitted from is listed in the user's home; not what tests did."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _environment_as_it_was(_leases_of_its_own: None) -> Iterator[None]:
+def _environment_as_it_was(_leases_of_its_own: None, _folders_of_its_own: None) -> Iterator[None]:
     """What a test changes without `monkeypatch` is nobody else's: jobs see it, and what their processes are forked from."""
     before = dict(os.environ)
     yield

@@ -306,8 +306,10 @@ class LocalExecutor(PicklingExecutor):
     ) -> None:
         """One record for all jobs of a call, whose order is that of the payload."""
         from submitit.executors import record
+        from submitit.storage import registry
         from submitit.storage.journal import Journal
 
+        registry.note(str(self._layout().root))
         line = record.records(self, jobs[:1], submissions[:1], payload)[0]
         line["jobs"] = [job.job_id for job in jobs]
         if waits is not None:

@@ -211,6 +211,14 @@ class MarkerSource(Source):
             markers = [marker for marker in reversed(markers) if marker.attempt == attempt]
         return self._directory.node(markers[-1]) if markers else ""
 
+    def files(self, job_id: str, attempt: int) -> list[str]:
+        """The paths of the markers that one attempt of a job has left, each task's in the order of its life."""
+        return [
+            os.path.join(self.path, events.marker_name(*marker[:4]))
+            for marker in self._directory.markers(job_id)
+            if marker.attempt == attempt
+        ]
+
 
 def _read(latest: int, markers: Iterable[Marker]) -> Attempt:
     """What the markers of one job say of its attempt of that number."""

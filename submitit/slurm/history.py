@@ -49,7 +49,7 @@ def attempts(job: Handle, source: MarkerSource | None) -> list[Attempt]:
     for number in range(count):
         attempt = _by_record(number, records.get(number), job.paths)
         if source is not None and number in by_number:
-            attempt = _by_markers(attempt, by_number[number], source.node(job.job_id, str(job._tasks[0]), number))
+            attempt = by_markers(attempt, by_number[number], source.node(job.job_id, str(job._tasks[0]), number))
         footer = outcome.read_footer(outcome.set_aside_path(result, number))
         # That of a job which took this one's place counts its own attempts.
         refused = number in by_number and by_number[number].refused
@@ -88,7 +88,8 @@ def _by_record(number: int, record: JobRecord | None, paths: JobPaths) -> Attemp
     )
 
 
-def _by_markers(attempt: Attempt, told: sources.Attempt, node: str) -> Attempt:
+def by_markers(attempt: Attempt, told: sources.Attempt, node: str) -> Attempt:
+    """An attempt with what its markers tell: what it ended as and with which code, why another followed, and where it ran."""
     codes = [_signed(code) for task, code in told.exits.items() if task != "batch"]
     reason = told.retried or told.refused or ("requeue" if told.requeued else "")
     state = _STATES.get(told.retried or told.refused, "")
