@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     from submitit.views.usage import Row
 
 #: Of fewer jobs nothing is concluded about what is too much, and with fewer than MANY more room is left.
-ENOUGH, MANY = 3, 10
+ENOUGH, MANY = 5, 10
 #: What is asked for beyond the largest use: the next job may be larger than all before it, and being killed costs a whole job.
 MARGIN_OF_FEW, MARGIN = 1.5, 1.25
 #: More than this part of what was asked for is next to the limit.
 NEAR = 0.9
+#: Where no more than this part of the jobs was ended, and all others use far less, these few should run again with more.
+FEW = 0.1
 #: Less is not worth the change.
 _LEAST_SAVED = 0.25
 _LEAST_MB, _LEAST_S = 512.0, 600.0
 #: Of shorter runs the CPUs wait for imports and for files.
 _LEAST_RUN_S = 5.0
 
-_MEMORY_STEPS = ((1.0, 0.25), (4.0, 0.5), (16.0, 1.0), (32.0, 2.0), (64.0, 4.0), (256.0, 8.0), (math.inf, 32.0))
-_MINUTE_STEPS = ((10, 1), (60, 5), (240, 15), (1440, 60), (math.inf, 360))
+_MEMORY_STEPS = ((4.0, 0.5), (16.0, 1.0), (32.0, 2.0), (64.0, 4.0), (256.0, 8.0), (math.inf, 32.0))
+_MINUTE_STEPS = ((60, 5), (240, 15), (1440, 60), (math.inf, 360))
 
 
 class Advice(NamedTuple):
@@ -65,7 +67,7 @@ class Advice(NamedTuple):
 
     def _reason(self, show: Callable[[float], str]) -> str:
         jobs = amounts.count(self.jobs, "job")
-        if self.ended:
+        if self.ended and self.more:
             ended = amounts.count(self.ended, "job")
             was = "was" if self.ended == 1 else "were"
             why = f"{ended} {was} killed for memory" if self.kind == "memory" else f"{ended} ran out of time"
@@ -77,7 +79,11 @@ class Advice(NamedTuple):
             return f"{who.format(jobs)} {amounts.number(self.used)} CPUs busy"
         what = "the largest" if self.kind == "memory" else "the longest"
         did = "used" if self.kind == "memory" else "ran"
-        return f"{what} of {jobs} {did} {show(self.used)}" + (", next to the limit" if self.more else "")
+        why = f"{what} of {jobs} {did} {show(self.used)}" + (", next to the limit" if self.more else "")
+        if not self.ended:
+            return why
+        lack, policy = ("were killed for memory", "MoreMemory") if self.kind == "memory" else ("ran out of time", "MoreTime")
+        return f"{why}. But {self.ended:,} {lack}: let these run again with more, by submitit.{policy}"
 
 
 def _cpus(count: float) -> str:
@@ -151,20 +157,28 @@ def _judged(
     ended = sum(measure.ended is not None and JobState.read(row["state"]) is measure.ended for row in group)
     good = [row for row in group if JobState.read(row["state"]) is JobState.COMPLETED]
     values = [value for row in good if (value := measure.used(row)) is not None]
+    used = max(values, default=0.0)
+    margin = MARGIN_OF_FEW if len(values) < MANY else MARGIN
+    if ended and len(values) >= MANY and ended <= FEW * len(group) and _saves(measure, asked, measure.suggest(used * margin)):
+        return used, len(values), ended, measure.suggest(used * margin)
     if ended:
         # one that was killed tells the least that it would have needed
         seen = [value for row in group if (value := measure.used(row)) is not None]
-        used = max(seen, default=None)
-        return used, len(seen), ended, measure.suggest(max(asked, used or 0.0) * MARGIN_OF_FEW)
+        largest = max(seen, default=None)
+        return largest, len(seen), ended, measure.suggest(max(asked, largest or 0.0) * MARGIN_OF_FEW)
     if len(values) < ENOUGH:
         return None
-    used = quantile(values, 0.9) if kind == "cpus" and len(values) >= MANY else max(values)
-    suggested = measure.suggest(used * (MARGIN_OF_FEW if len(values) < MANY else MARGIN))
+    if kind == "cpus" and len(values) >= MANY:
+        used = quantile(values, 0.9)
+    suggested = measure.suggest(used * margin)
     if kind != "cpus" and used > NEAR * asked:
         return (used, len(values), 0, suggested) if suggested > asked else None
-    if asked - suggested < max(_LEAST_SAVED * asked, measure.least):
-        return None
-    return used, len(values), 0, suggested
+    return (used, len(values), 0, suggested) if _saves(measure, asked, suggested) else None
+
+
+def _saves(measure: _Measure, asked: float, suggested: float) -> bool:
+    """Whether it is worth the change."""
+    return asked - suggested >= max(_LEAST_SAVED * asked, measure.least)
 
 
 def _cpus_a_task(row: Row) -> float | None:

@@ -39,6 +39,11 @@ class Cause(NamedTuple):
     read: int
 
     @property
+    def raised(self) -> bool:
+        """Whether the line may be the reason, not just what the job was at when it was ended."""
+        return JobState.read(self.state) not in _TELLING and (self.exit_code or 0) >= 0
+
+    @property
     def title(self) -> str:
         """The state, and the exit code by its name."""
         code = self.exit_code
