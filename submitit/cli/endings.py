@@ -10,3 +10,10 @@ def exit_text(code: int) -> str:
     from submitit.orchestrator.collector import exit_name
 
     return exit_name(128 - code)
+
+
+def again_text(reason: str) -> str:
+    """Why another attempt followed, from ``Attempt.again``."""
+    if reason == "requeue":
+        return "had saved its state"
+    return f"retried: {reason.replace('_', ' ')}" if reason else "started again by the scheduler"

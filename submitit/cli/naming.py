@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.cli.output import fail, one_line
+from submitit.cli.table import cut
 from submitit.storage import registry
 from submitit.views import folder as views
 
@@ -169,7 +170,7 @@ def _listed(choices: list[list[Found]]) -> str:
     for jobs in choices[:_SHOWN]:
         entry = jobs[0].entry
         state = entry.state if len(jobs) == 1 else f"{len(jobs)} jobs"
-        lines.append(f"  {ids(one.entry for one in jobs)}  {one_line(entry.name)}  {state}  in {entry.folder}")
+        lines.append(f"  {ids(one.entry for one in jobs)}  {cut(one_line(entry.name), 40)}  {state}  in {entry.folder}")
     if len(choices) > _SHOWN:
         lines.append(f"  and {len(choices) - _SHOWN} more")
     return "\n".join(lines)
