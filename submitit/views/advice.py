@@ -68,11 +68,9 @@ class Advice(NamedTuple):
     def _reason(self, show: Callable[[float], str]) -> str:
         jobs = amounts.count(self.jobs, "job")
         if self.ended and self.more:
-            ended = amounts.count(self.ended, "job")
-            was = "was" if self.ended == 1 else "were"
-            why = f"{ended} {was} killed for memory" if self.kind == "memory" else f"{ended} ran out of time"
-            known = "" if self.used is None else f", and the largest use known is {show(self.used)}"
-            return why + (known if self.kind == "memory" else "")
+            lack = _POLICIES[self.kind][0].replace("were", "was" if self.ended == 1 else "were")
+            known = f", and the largest use known is {show(self.used)}" if self.kind == "memory" and (self.used or 0.0) > self.asked / 2 else ""
+            return f"{amounts.count(self.ended, 'job')} {lack}{known}"
         assert self.used is not None
         if self.kind == "cpus":
             who = "none of {} kept more than" if self.jobs < MANY else "nine in ten of {} kept at most"
@@ -82,8 +80,12 @@ class Advice(NamedTuple):
         why = f"{what} of {jobs} {did} {show(self.used)}" + (", next to the limit" if self.more else "")
         if not self.ended:
             return why
-        lack, policy = ("were killed for memory", "MoreMemory") if self.kind == "memory" else ("ran out of time", "MoreTime")
-        return f"{why}. But {self.ended:,} {lack}: let these run again with more, by submitit.{policy}"
+        lack, policy = _POLICIES[self.kind]
+        return f"{why}. But {self.ended:,} {lack}: let these run again with more, by retry=submitit.Retry({policy}=2)"
+
+
+#: What ended jobs that had too little, and the policy for those that it did.
+_POLICIES = {"memory": ("were killed for memory", "out_of_memory"), "time": ("ran out of time", "timeout")}
 
 
 def _cpus(count: float) -> str:

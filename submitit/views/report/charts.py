@@ -33,13 +33,13 @@ def binned(values: Sequence[float], most: int = 24, limit: float | None = None) 
     if not values:
         return Bins([], [], log=False)
     low, high = min(values), max(values)
-    # Zero, and what no clock tells from it, has no logarithm.
-    least = max(low, high / 1e6)
-    log = limit is None and least > 0 and high / least > _LOG_FROM
+    # Zero has no logarithm: it is in the first bin.
+    least = min((value for value in values if value > 0), default=high)
+    log = limit is None and high > _LOG_FROM * least
     number = min(most, max(4, 2 * math.ceil(math.sqrt(len(values)))))
     if log:
         begin, end = math.log10(least), math.log10(high)
-        edges = [10 ** (begin + (end - begin) * place / number) for place in range(number + 1)]
+        edges = [low, *(10 ** (begin + (end - begin) * place / number) for place in range(1, number)), high]
     else:
         begin = 0.0 if limit is not None or low < high / 2 or low == high else low
         end = max(high, limit or 0.0) or 1.0

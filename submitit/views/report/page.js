@@ -149,6 +149,7 @@ function nodeLanes() {
   return found;
 }
 function label() {
+  if (height < 14 && !rows[0]?.head) return 8;
   return Math.min(150, Math.max(60, lanes.clientWidth * 0.16));
 }
 function plot() {
@@ -199,6 +200,8 @@ function draw() {
   const waiting = [], earlier = [], fails = [], byKind = kinds.map(() => []);
   for (let row = begin; row < end; row++) {
     for (const segment of rows[row].segments) {
+      // Of lanes thinner than a pixel one a pixel is enough to show what waits: drawn upon each other they would hide all else.
+      if (segment.waits && row % Math.ceil(1 / height)) continue;
       (segment.waits ? waiting : byKind[segment.kind]).push([row, segment]);
       if (segment.again) earlier.push([row, segment]);
       else if (kinds[segment.kind][CLASS] === "bad") fails.push([row, segment]);
@@ -214,7 +217,7 @@ function draw() {
     const d = path(list, top, at, left, right);
     if (d) svg.append(drawn("path", { class: name, d, "stroke-width": width, ...(dashes ? { "stroke-dasharray": dashes } : {}) }));
   };
-  add(waiting, height > 3 ? "waiting" : "waiting crowd", Math.max(0.6, thick * (height > 3 ? 0.22 : 1)));
+  add(waiting, height > 3 ? "waiting" : "waiting crowd", height > 3 ? thick * 0.22 : Math.max(1, height));
   kinds.forEach((kind, place) => add(byKind[place], kind[CLASS], thick));
   add(fails, "fails", thick, "1.5 4.5");
   add(earlier, "again", thick, "2 2");

@@ -359,7 +359,8 @@ def _one_cause(cause: Cause) -> str:
     kinds = dict.fromkeys(_kind_of_jobs(row["name"], row["function"]) for row in cause.jobs)
     some = list(kinds)[:2]
     others = f" and {len(kinds) - 2:,} more" if len(kinds) > 2 else ""
-    reason = next((row["reason"] for row in cause.jobs if row["reason"]), None)
+    # of what has an exit code Slurm says no more than that it has one
+    reason = next((row["reason"] for row in cause.jobs if row["reason"] not in (None, "NonZeroExitCode")), None)
     read = f" {cause.read:,} of their logs were read, which say the same." if 1 < cause.read < len(cause.jobs) else ""
     return (
         f"<li><h3><strong>{len(cause.jobs):,}</strong> <span>{escape(cause.title)}</span></h3>{known}"
