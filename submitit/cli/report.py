@@ -29,7 +29,11 @@ def report(
     to: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Where to write; - for stdout.", show_default=f"{_PAGE}; numbers: stdout"
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; - for stdout.",
+            show_default=f"{_PAGE}; numbers: stdout",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write the numbers as CSV, not a page.")] = False,
@@ -82,7 +86,9 @@ def _folders(given: list[str] | None) -> list[Folder]:
 
 def _empty(known: list[Folder]) -> str:
     where = known[0].root if len(known) == 1 else f"any of the {len(known)} folders"
-    return f"no job was submitted to {where}: there is nothing to report. Give the folder that the executor was made with"
+    return (
+        f"no job was submitted to {where}: there is nothing to report. Give the folder that the executor was made with"
+    )
 
 
 def _numbers(rows: list[Row], *, as_json: bool) -> str:
@@ -116,7 +122,9 @@ def _check(path: str, *, force: bool) -> None:
     header = ",".join(Row.__annotations__)
     ours = (MARK.encode(), header.encode(), b'[\n {\n  "folder":')
     if beginning and not any(mark in beginning for mark in ours):
-        output.fail(f"{path} is there and is no report of this command: give another name, or --force to write over it", 2)
+        output.fail(
+            f"{path} is there and is no report of this command: give another name, or --force to write over it", 2
+        )
 
 
 def _write(path: str, text: str) -> None:

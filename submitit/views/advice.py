@@ -69,12 +69,15 @@ class Advice(NamedTuple):
         jobs = amounts.count(self.jobs, "job")
         if self.ended and self.more:
             lack = _POLICIES[self.kind][0].replace("were", "was" if self.ended == 1 else "were")
-            known = f", and the largest use known is {show(self.used)}" if self.kind == "memory" and (self.used or 0.0) > self.asked / 2 else ""
+            # the accounts see memory now and then: of what grew fast they have missed the most
+            tells = self.kind == "memory" and self.used is not None and self.used > self.asked / 2
+            known = f", and the largest use known is {show(self.used or 0.0)}" if tells else ""
             return f"{amounts.count(self.ended, 'job')} {lack}{known}"
         assert self.used is not None
         if self.kind == "cpus":
             who = "none of {} kept more than" if self.jobs < MANY else "nine in ten of {} kept at most"
-            return f"{who.format(jobs)} {amounts.number(self.used)} CPUs busy"
+            busy = amounts.number(self.used)
+            return f"{who.format(jobs)} {busy} {'CPU' if busy == '1' else 'CPUs'} busy"
         what = "the largest" if self.kind == "memory" else "the longest"
         did = "used" if self.kind == "memory" else "ran"
         why = f"{what} of {jobs} {did} {show(self.used)}" + (", next to the limit" if self.more else "")
@@ -161,7 +164,12 @@ def _judged(
     values = [value for row in good if (value := measure.used(row)) is not None]
     used = max(values, default=0.0)
     margin = MARGIN_OF_FEW if len(values) < MANY else MARGIN
-    if ended and len(values) >= MANY and ended <= FEW * len(group) and _saves(measure, asked, measure.suggest(used * margin)):
+    if (
+        ended
+        and len(values) >= MANY
+        and ended <= FEW * len(group)
+        and _saves(measure, asked, measure.suggest(used * margin))
+    ):
         return used, len(values), ended, measure.suggest(used * margin)
     if ended:
         # one that was killed tells the least that it would have needed

@@ -14,7 +14,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 10:
         return f"{_digits(seconds)} s"
     left = round(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, size in _UNITS:
         if left >= size or parts:
             count, left = divmod(left, size)

@@ -23,7 +23,9 @@ MOST_LOGS, _LOG_BYTES, _MOST_TASKS = 300, 1 << 14, 8
 _LONGEST = 300
 
 #: The state says all: what the log ends with is what the job happened to be doing.
-_TELLING = frozenset({JobState.TIMEOUT, JobState.OUT_OF_MEMORY, JobState.NODE_FAIL, JobState.PREEMPTED, JobState.DEADLINE})
+_TELLING = frozenset(
+    {JobState.TIMEOUT, JobState.OUT_OF_MEMORY, JobState.NODE_FAIL, JobState.PREEMPTED, JobState.DEADLINE}
+)
 
 
 class Cause(NamedTuple):

@@ -84,13 +84,18 @@ class Seen(NamedTuple):
     entry: JobEntry
     attempts: Sequence[Attempt]
 
+    @classmethod
+    def of(cls, entry: JobEntry, attempts: Iterable[Attempt]) -> Seen:
+        """The same, without what only a damaged file says: moments and amounts that cannot be."""
+        return cls(entry, [_sound(attempt) for attempt in attempts])
+
     def row(self) -> Row:
         """The numbers of the job."""
         entry, request = self.entry, asked(self.entry)
         newest = self.attempts[-1] if self.attempts else None
         submitted = _moment(entry.submission.get("time"))
-        start, end = (None, None) if newest is None else (_moment(newest.start), _moment(newest.end))
-        first = _moment(self.attempts[0].start) if newest is not None else None
+        start, end = (None, None) if newest is None else (newest.start, newest.end)
+        first = None if newest is None else self.attempts[0].start
         begun = first is not None or start is not None or entry.attempt > 0 or entry.exit_code is not None
         count = entry.attempt + 1 if begun or entry.running else 0
         paths = entry.paths()
@@ -118,8 +123,8 @@ class Seen(NamedTuple):
             asked_gpus=request.gpus,
             asked_mem_mb=_amount(request.mem_mb),
             asked_time_s=_amount(request.time_s),
-            cpu_s=None if newest is None else _amount(newest.cpu_s),
-            max_rss_mb=None if newest is None else _amount(newest.max_rss_mb) or None,
+            cpu_s=None if newest is None else newest.cpu_s,
+            max_rss_mb=None if newest is None else newest.max_rss_mb,
             exit_code=entry.exit_code,
             reason=entry.reason or None,
             stdout=paths.locate("stdout"),
@@ -156,11 +161,11 @@ def seen(jobs: Jobs, *, ask: bool = True) -> list[Seen]:
         if job is None:
             for key, entry in known.items():
                 if key not in found:
-                    found[key] = Seen(entry, attempts(folder, entry))
+                    found[key] = Seen.of(entry, attempts(folder, entry))
             continue
         key = (job.paths._template, job.job_id)
         if key not in found:
-            found[key] = Seen(known[key], attempts(folder, known[key])) if key in known else _by_handle(job)
+            found[key] = Seen.of(known[key], attempts(folder, known[key])) if key in known else _by_handle(job)
     return list(found.values())
 
 
@@ -181,7 +186,7 @@ def _sorted_out(jobs: Jobs) -> tuple[list[tuple[Folder, Job[Any] | None]], dict[
     """What is wanted, a folder or a job of a folder each; and the folders by their roots."""
     wanted: list[tuple[Folder, Job[Any] | None]] = []
     folders: dict[str, Folder] = {}
-    for item in [jobs] if _is_one(jobs) else _several(jobs):
+    for item in _listed(jobs):
         if isinstance(item, Folder):
             wanted.append((folders.setdefault(item.root, item), None))
         elif isinstance(item, (str, os.PathLike)):
@@ -189,7 +194,7 @@ def _sorted_out(jobs: Jobs) -> tuple[list[tuple[Folder, Job[Any] | None]], dict[
             if not os.path.isdir(folder.root):
                 raise FileNotFoundError(2, "No such folder of jobs", folder.root)
             wanted.append((folders.setdefault(folder.root, folder), None))
-        elif _is_one(item):
+        elif _is_job(item):
             folder = Folder(item.paths._template)
             wanted.append((folders.setdefault(folder.root, folder), item))
         else:
@@ -197,19 +202,19 @@ def _sorted_out(jobs: Jobs) -> tuple[list[tuple[Folder, Job[Any] | None]], dict[
     return wanted, folders
 
 
-def _is_one(item: Any) -> bool:
-    if isinstance(item, (str, os.PathLike, Folder)):
-        return True
-    from submitit.client.job import Job
-
-    return isinstance(item, Job)
-
-
-def _several(jobs: Any) -> list[Any]:
+def _listed(jobs: Any) -> list[Any]:
+    if isinstance(jobs, (str, os.PathLike, Folder)) or _is_job(jobs):
+        return [jobs]
     try:
         return list(jobs)
     except TypeError:
         raise TypeError(_wrong(jobs)) from None
+
+
+def _is_job(item: object) -> bool:
+    from submitit.client.job import Job
+
+    return isinstance(item, Job)
 
 
 def _wrong(item: object) -> str:
@@ -225,7 +230,7 @@ def _by_handle(job: Job[Any]) -> Seen:
     over = JobState.read(state).final or state == "DONE" or told[-1].end is not None
     record: Any = {"folder": job.paths._template, "tasks": job.num_tasks}
     entry = JobEntry(record, job.job_id, state, over)
-    return Seen(entry, told if told[-1].start is not None or over else [])
+    return Seen.of(entry, told if told[-1].start is not None or over else [])
 
 
 def _earlier(before: Sequence[Attempt], count: int) -> float | None:
@@ -233,6 +238,15 @@ def _earlier(before: Sequence[Attempt], count: int) -> float | None:
         return None
     spans = [_span(one.start, one.end) for one in before]
     return None if None in spans else math.fsum(span or 0.0 for span in spans)
+
+
+def _sound(attempt: Attempt) -> Attempt:
+    return attempt._replace(
+        start=_moment(attempt.start),
+        end=_moment(attempt.end),
+        cpu_s=_amount(attempt.cpu_s),
+        max_rss_mb=_amount(attempt.max_rss_mb) or None,
+    )
 
 
 def _moment(value: float | None) -> float | None:
@@ -245,5 +259,4 @@ def _amount(value: float | None) -> float | None:
 
 def _span(begin: float | None, end: float | None) -> float | None:
     """The seconds between; two machines' clocks may differ."""
-    begin, end = _moment(begin), _moment(end)
     return None if begin is None or end is None else max(0.0, round(end - begin, 3))

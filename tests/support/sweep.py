@@ -55,7 +55,9 @@ def make(root: Path, jobs: int = 5000, seed: int = 7) -> Path:
         begin, node = heapq.heappop(free)
         end = _job(root, lines, str(number + 1), begin, node, chance)
         heapq.heappush(free, (end + chance.uniform(0.5, 4), node))
-    (journals / "controller.jsonl").write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    (journals / "controller.jsonl").write_text(
+        "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    )
     return folder
 
 
@@ -86,10 +88,14 @@ def _job(root: Path, lines: list[dict[str, Any]], job_id: str, begin: float, nod
     directory = root / job_id
     directory.mkdir()
     (directory / f"{job_id}_0_log.out").write_text("epoch 1\nepoch 2\n")
-    trace = f'Traceback (most recent call last):\n  File "train.py", line 3, in fit\n    step()\n{error}\n' if error else ""
+    trace = (
+        f'Traceback (most recent call last):\n  File "train.py", line 3, in fit\n    step()\n{error}\n' if error else ""
+    )
     (directory / f"{job_id}_0_log.err").write_text(trace)
     if state in {"COMPLETED", "FAILED"}:
-        footer = Footer(not code, node, 1, record.attempt, record.start, record.end, record.cpu_s, peak, "3.12.1", "2.0.0")
+        footer = Footer(
+            not code, node, 1, record.attempt, record.start, record.end, record.cpu_s, peak, "3.12.1", "2.0.0"
+        )
         value = ("error", trace) if code else ("success", None)
         about = outcome._footer_line(footer)
         written = pickle.dumps(value) + pickle.dumps(None) + about + outcome._TAIL.pack(len(about), outcome._MAGIC)

@@ -120,7 +120,11 @@ class Load(NamedTuple):
 
 
 def load(
-    waiting: Sequence[tuple[float, float]], running: Sequence[tuple[float, float]], begin: float, end: float, bins: int = 300
+    waiting: Sequence[tuple[float, float]],
+    running: Sequence[tuple[float, float]],
+    begin: float,
+    end: float,
+    bins: int = 300,
 ) -> Load:
     """How many of the spans there were on average in each of so many parts of the time between."""
     return Load(begin, end, _covered(waiting, begin, end, bins), _covered(running, begin, end, bins))
@@ -129,8 +133,8 @@ def load(
 def _covered(spans: Sequence[tuple[float, float]], begin: float, end: float, bins: int) -> list[float]:
     width = (end - begin) / bins
     amount, change = [0.0] * (bins + 1), [0.0] * (bins + 2)
-    for first, last in spans:
-        first, last = (first - begin) / width, (min(last, end) - begin) / width
+    for since, until in spans:
+        first, last = (since - begin) / width, (min(until, end) - begin) / width
         low, high = min(bins, max(0, int(first))), min(bins, max(0, int(last)))
         if low == high:
             amount[low] += last - first

@@ -118,10 +118,10 @@ def _spans(job: Seen, begin: float, texts: _Texts) -> list[list[float | int | No
     """
     found: list[list[float | int | None]] = []
     for attempt in job.attempts:
-        if attempt.start is None or not 0 < attempt.start < 1e11:
+        if attempt.start is None:
             continue
         ended: float | None = None
-        if attempt.end is not None and attempt.end < 1e11:
+        if attempt.end is not None:
             ended = _after(begin, max(attempt.end, attempt.start))
         elif job.entry.over or attempt is not job.attempts[-1]:
             ended = -1

@@ -78,7 +78,7 @@ def render(jobs: Sequence[Seen], where: Sequence[str], now: float | None = None)
 <noscript><p class="note">The timeline of single jobs and the table of jobs need JavaScript; everything else stands here without.</p></noscript>
 {body}
 </main>
-<footer><p>As of {_moment(now)} ({_zone(now)}). Times are those of that machine’s zone; GB are 1024³ bytes. “–” and “not known” mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
+<footer><p>As of {_moment(now)} ({_zone(now)}). Times are those of that machine&rsquo;s zone; GB are 1024³ bytes. &ldquo;&ndash;&rdquo; and &ldquo;not known&rdquo; mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
 <script type="application/json" id="data">{embedded(document(jobs, rows, now))}</script>
 <script>{script}</script>
 </body>
@@ -125,14 +125,17 @@ def _figures(jobs: Sequence[Seen], rows: Sequence[Row]) -> Iterable[tuple[str, s
             amounts.duration(statistics.median(ran)),
             f"{amounts.duration(sum(ran))} together{_of(ran, rows)}",
         )
-    busy = [(row["cpu_s"], row["run_s"] * row["asked_cpus"]) for row in rows if _tells_cpu(row)]  # type: ignore[operator]
-    reserved = sum(one for _, one in busy)
-    if reserved:
-        used = sum(one or 0.0 for one, _ in busy)
+    busy = [
+        (row["cpu_s"], row["run_s"] * row["asked_cpus"])
+        for row in rows
+        if row["cpu_s"] is not None and row["run_s"] and row["asked_cpus"]
+    ]
+    if busy:
+        used_s, held_s = sum(used for used, _ in busy), sum(held for _, held in busy)
         yield (
             "CPU time used",
-            amounts.share(used, reserved),
-            f"{amounts.duration(used)} of the {amounts.duration(reserved)} that CPUs were held{_of(busy, rows)}",
+            amounts.share(used_s, held_s),
+            f"{amounts.duration(used_s)} of the {amounts.duration(held_s)} that CPUs were held{_of(busy, rows)}",
         )
     shares = [
         used / row["asked_mem_mb"]
@@ -157,10 +160,6 @@ def _figures(jobs: Sequence[Seen], rows: Sequence[Row]) -> Iterable[tuple[str, s
             f"{amounts.count(sum(row['attempts'] - 1 for row in again), 'attempt')} before the last ones"
             + (f" took {amounts.duration(lost)}" if lost else ""),
         )
-
-
-def _tells_cpu(row: Row) -> bool:
-    return row["cpu_s"] is not None and row["asked_cpus"] is not None and bool(row["run_s"])
 
 
 def _of(known: Sequence[object], rows: Sequence[Row]) -> str:
@@ -214,9 +213,9 @@ def _timeline(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> str:
         (span.start, span.end or now)
         for one, row in zip(jobs, rows, strict=True)
         for span in one.attempts
-        if span.start is not None and begin <= span.start < _MOST and (span.end or not row["over"])
+        if span.start is not None and begin <= span.start and (span.end or not row["over"])
     ]
-    end = max([last for _, last in (*waiting, *running) if last < _MOST], default=now)
+    end = max((last for _, last in (*waiting, *running)), default=now)
     told = charts.load(waiting, running, begin, max(end, begin + 1e-3))
     most_run = amounts.number(max(told.running, default=0.0))
     most_wait = amounts.number(max(told.waiting, default=0.0))
@@ -226,12 +225,8 @@ def _timeline(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> str:
 {_TIMELINE}"""
 
 
-#: As `usage` has it.
-_MOST = 1e11
-
-
 def _first_start(one: Seen) -> float | None:
-    return next((span.start for span in one.attempts if span.start is not None and span.start < _MOST), None)
+    return next((span.start for span in one.attempts if span.start is not None), None)
 
 
 def _times(rows: Sequence[Row]) -> str:
@@ -313,11 +308,11 @@ def _kinds_line(group: Sequence[Row]) -> str:
     first = group[0]
     memory = max((used for row in group if (used := advising.memory_used(row)) is not None), default=None)
     busy = max((used for row in group if (used := advising.cpus_used(row)) is not None), default=None)
-    taken = max((row["run_s"] for row in group if row["run_s"] is not None), default=None)
+    taken = max((seconds for row in group if (seconds := row["run_s"]) is not None), default=None)
     cells = [
         f"{len(group):,}",
-        f"<b>{escape(shown(first['name'])) or '–'}</b>",
-        f"<code>{escape(shown(first['function'])) or '–'}</code>",
+        f"<b>{escape(shown(first['name'])) or '&ndash;'}</b>",
+        f"<code>{escape(shown(first['function'])) or '&ndash;'}</code>",
         _known(first["asked_mem_mb"], amounts.memory),
         _known(memory, amounts.memory),
         _known(first["asked_cpus"], amounts.number),
@@ -329,7 +324,7 @@ def _kinds_line(group: Sequence[Row]) -> str:
 
 
 def _known(value: float | None, show: Callable[[float], str]) -> str:
-    return "–" if value is None else escape(show(value))
+    return "&ndash;" if value is None else escape(show(value))
 
 
 def _failures(jobs: Sequence[Seen], rows: Sequence[Row]) -> str:
@@ -363,10 +358,10 @@ def _one_cause(cause: Cause) -> str:
     reason = next((row["reason"] for row in cause.jobs if row["reason"] not in (None, "NonZeroExitCode")), None)
     read = f" {cause.read:,} of their logs were read, which say the same." if 1 < cause.read < len(cause.jobs) else ""
     return (
-        f"<li><h3><strong>{len(cause.jobs):,}</strong> <span>{escape(cause.title)}</span></h3>{known}"
+        f"<li><h3><strong>{len(cause.jobs):,}</strong> <span>{escape(shown(cause.title))}</span></h3>{known}"
         + (f"<p>{escape(shown(reason))}</p>" if reason else "")
         + f"<p>Jobs {examples}{rest}, of {', '.join(some)}{others}.{read} "
-        f'The first one’s log: <code class="path">{escape(shown(cause.jobs[0]["stderr"]))}</code></p></li>'
+        f'The first one&rsquo;s log: <code class="path">{escape(shown(cause.jobs[0]["stderr"]))}</code></p></li>'
     )
 
 
@@ -380,7 +375,8 @@ def _again(jobs: Sequence[Seen]) -> str:
     if not reasons:
         return ""
     words = ", ".join(
-        f"{number:,} × {escape(shown(why))}" for why, number in sorted(reasons.items(), key=lambda item: -item[1])[:10]
+        f"{number:,} &times; {escape(shown(why))}"
+        for why, number in sorted(reasons.items(), key=lambda item: -item[1])[:10]
     )
     return f"<p>Attempts after which another followed: {words}.</p>"
 
@@ -424,7 +420,7 @@ def _digest(text: str) -> str:
 _TIMELINE = """<div class="tools" id="tools" hidden>
 <label>Lanes <select id="lanes-by"><option value="job">a job each</option><option value="node">by node</option></select></label>
 <label>Height <select id="lanes-height"><option value="tall">tall</option><option value="low">low</option><option value="all">all at once</option></select></label>
-<span class="buttons" role="group" aria-label="Time shown"><button type="button" id="earlier" title="Earlier (Left)">◀</button><button type="button" id="later" title="Later (Right)">▶</button><button type="button" id="in" title="Closer (+)">+</button><button type="button" id="out" title="Further (-)">−</button><button type="button" id="whole" title="All (0)">all</button></span>
+<span class="buttons" role="group" aria-label="Time shown"><button type="button" id="earlier" title="Earlier (Left)">◀</button><button type="button" id="later" title="Later (Right)">▶</button><button type="button" id="in" title="Closer (+)">+</button><button type="button" id="out" title="Further (-)">&minus;</button><button type="button" id="whole" title="All (0)">all</button></span>
 <span class="note" id="shown"></span>
 </div>
 <div id="axis"></div>
