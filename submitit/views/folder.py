@@ -76,9 +76,15 @@ class Folder:
         return refresh([self], ask=ask)
 
     def detailed(self, entry: JobEntry) -> JobEntry:
-        """The same job with its node, times and usage, for which its own files are opened."""
+        """The same job with its node, times and usage, for which its own files are opened.
+
+        One that runs, for all that is known, and has left all its results is over: so it is for who waits for it, too.
+        """
         footers = [outcome.read_footer(entry.paths(task).locate("result_pickle")) for task in range(entry.tasks)]
         told = [footer for footer in footers if footer is not None and footer.attempt in (None, entry.attempt)]
+        if entry.running and len(told) == entry.tasks:
+            good = all(footer.success for footer in told)
+            entry = entry._replace(state="COMPLETED" if good else "FAILED", over=True)
         start = entry.start or min((footer.start for footer in told if footer.start), default=None)
         end = entry.end or (max((footer.end for footer in told if footer.end), default=None) if entry.over else None)
         node = entry.node or ",".join(dict.fromkeys(footer.host for footer in told if footer.host))

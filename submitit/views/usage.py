@@ -161,12 +161,18 @@ def seen(jobs: Jobs, *, ask: bool = True) -> list[Seen]:
         if job is None:
             for key, entry in known.items():
                 if key not in found:
-                    found[key] = Seen.of(entry, attempts(folder, entry))
+                    found[key] = _looked_at(folder, entry)
             continue
         key = (job.paths._template, job.job_id)
         if key not in found:
-            found[key] = Seen.of(known[key], attempts(folder, known[key])) if key in known else _by_handle(job)
+            found[key] = _looked_at(folder, known[key]) if key in known else _by_handle(job)
     return list(found.values())
+
+
+def _looked_at(folder: Folder, entry: JobEntry) -> Seen:
+    if entry.running:  # it may be over, and its scheduler not know it yet
+        entry = folder.detailed(entry)
+    return Seen.of(entry, attempts(folder, entry))
 
 
 def write_csv(rows: Iterable[Row], file: IO[str]) -> None:

@@ -15,9 +15,10 @@ import pytest
 
 import submitit
 from submitit.client.attempt import Attempt
+from submitit.storage.outcome import Footer, write_result
 from submitit.views.entry import JobEntry
 from submitit.views.folder import Folder
-from submitit.views.usage import Row, Seen, usage, write_csv
+from submitit.views.usage import Row, Seen, seen, usage, write_csv
 from support import sweep
 from support.local_processes import import_path
 
@@ -145,3 +146,30 @@ assert "cloudpickle" not in sys.modules and "pickle" not in sys.modules, sorted(
 """
     path = f"import sys; sys.path[:0] = {import_path()!r}\n"
     subprocess.run([sys.executable, "-I", "-c", path + program], check=True)
+
+
+@pytest.mark.parametrize("success, state", [(True, "COMPLETED"), (False, "FAILED")])
+def test_a_job_that_left_its_results_is_over_though_its_script_is_not(
+    tmp_path: Path, success: bool, state: str
+) -> None:
+    submitted = {
+        "event": "submitted",
+        "time": 1e9,
+        "backend": "slurm",
+        "jobs": ["7"],
+        "tasks": 2,
+        "folder": str(tmp_path),
+    }
+    layout = tmp_path / ".submitit"
+    for directory in ("journal", "events/client"):
+        (layout / directory).mkdir(parents=True)
+    (layout / "journal" / "client.jsonl").write_text(json.dumps(submitted) + "\n")
+    for marker in ("7-batch.0.run", "7-0.0.run", "7-1.0.run"):
+        (layout / "events" / "client" / marker).touch()
+    for task in range(2):
+        (row,) = (one.row() for one in seen(tmp_path, ask=False))
+        assert (row["state"], row["over"], row["run_s"]) == ("RUNNING", False, None)
+        footer = Footer(success=success or not task, host="n1", attempt=0, start=1e9 + 1, end=1e9 + 3)
+        write_result(tmp_path / f"7_{task}_result.pkl", ("success", None), None, footer)
+    (row,) = (one.row() for one in seen(tmp_path, ask=False))
+    assert (row["state"], row["over"], row["run_s"]) == (state, True, 2.0)
