@@ -63,7 +63,8 @@ class Advice(NamedTuple):
     def sentence(self) -> str:
         """What to do, and why."""
         show = _SHOWN[self.kind]
-        return f"Ask for {show(self.suggested)} instead of {show(self.asked)}: {self._reason(show)}."
+        asked = show(self.asked) if self.kind != "cpus" else f"{self.asked:g}"
+        return f"Ask for {show(self.suggested)} instead of {asked}: {self._reason(show)}."
 
     def _reason(self, show: Callable[[float], str]) -> str:
         jobs = amounts.count(self.jobs, "job")

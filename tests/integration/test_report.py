@@ -164,6 +164,43 @@ def _one(root: Path) -> Path:
     return root / "one"
 
 
+def test_keys_and_filters(folder: Path, tmp_path: Path) -> None:
+    """The page's own script, driven by another that its policy would not let in."""
+    done = report(folder, "-o", "-").stdout
+    policy = re.search(r"<meta http-equiv=[^>]*>", done)
+    assert policy
+    driver = """<script>
+      const key = (name) => byId("lanes").dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true}));
+      const said = (words) => document.body.append(make("pre", {class: "said"}, words));
+      const ids = () => [...table.tBodies[0].rows].map((row) => row.cells[1].textContent).join(" ");
+      key("ArrowDown"); key("ArrowDown"); key("ArrowDown"); said(about.textContent);
+      key("End"); said(about.textContent);
+      key("+"); said(String(until - from < last)); key("0"); said(String(from));
+      words.value = "NO WAY failed"; words.oninput(); said(ids());
+      words.value = "failed"; words.oninput(); said(ids());
+      words.value = ""; kindSelect.value = "2"; kindSelect.onchange(); said(ids());
+      kindSelect.value = ""; head.cells[6].firstChild.click(); said(ids());
+      head.cells[6].firstChild.click(); said(ids() + " " + head.cells[6].getAttribute("aria-sort"));
+      byId("lanes-by").value = "node"; arrange(); said(lanes.querySelector("text.head").textContent);
+    </script>"""
+    made = tmp_path / "page.html"
+    made.write_text(done.replace(policy[0], "").replace("</body>", f"{driver}</body>"))
+    opened = open_page(made)
+    assert opened.console == []
+    said = re.findall(r'<pre class="said">(.*?)</pre>', opened.dom, re.DOTALL)
+    assert said[0].startswith("3 \xb7 ")
+    assert "State: ✗ FAILED (exit code 1)" in said[0]
+    assert said[1].startswith("7 \xb7 wait")
+    assert said[2:7] == ["true", "0", "", "3 4 5 6", "7"]
+    taken = {row["job_id"]: row["run_s"] for row in submitit.usage(folder)}
+    known = sorted(seconds for seconds in taken.values() if seconds is not None)
+    unknown = [None] * (len(taken) - len(known))
+    assert [taken[job] for job in said[7].split()] == [*known, *unknown]
+    *falling, order = said[8].split()
+    assert ([taken[job] for job in falling], order) == ([*reversed(known), *unknown], "descending")
+    assert said[9] == os.uname().nodename
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_is_dark_where_the_reader_has_it_dark(tmp_path: Path, width: int) -> None:
     made = tmp_path / "page.html"

@@ -207,7 +207,7 @@ function draw() {
       else if (kinds[segment.kind][CLASS] === "bad") fails.push([row, segment]);
     }
     if (height >= 14 || (rows[row].head && rows[row].label && height >= 3)) {
-      const y = (row + 0.5) * height - top + 4, name = rows[row].label, most = Math.floor(left / 6.6) - 1;
+      const y = Math.max(row ? 0 : 11, (row + 0.5) * height - top + 4), name = rows[row].label, most = Math.floor(left / 6.6) - 1;
       const cut = name.length > most ? `…${name.slice(1 - most)}` : name;
       svg.append(drawn("text", { x: 6, y: y.toFixed(1), ...(rows[row].head ? { class: "head" } : {}) }, cut));
     }

@@ -114,7 +114,7 @@ def _figures(jobs: Sequence[Seen], rows: Sequence[Row]) -> Iterable[tuple[str, s
     queued = [row["queued_s"] for row in rows if row["queued_s"] is not None]
     if queued:
         yield (
-            "Wait in the queue (median)",
+            "Queued (median)",
             amounts.duration(statistics.median(queued)),
             f"the longest {amounts.duration(max(queued))}{_of(queued, rows)}",
         )

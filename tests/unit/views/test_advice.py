@@ -83,10 +83,7 @@ def test_a_shorter_time_that_changes_nothing_is_not_advised() -> None:
 
 def test_cpus() -> None:
     (one,) = advice([*rows(19, asked_cpus=16, tasks=2, cpu_s=120.0), row("20", asked_cpus=16, tasks=2, cpu_s=900.0)])
-    assert (
-        one.sentence
-        == "Ask for 2 CPUs a task instead of 8 CPUs a task: nine in ten of 20 jobs kept at most 1 CPU busy."
-    )
+    assert one.sentence == "Ask for 2 CPUs a task instead of 8: nine in ten of 20 jobs kept at most 1 CPU busy."
     assert one.parameter == "cpus_per_task=2"
     assert advice(rows(20, asked_cpus=8, cpu_s=480.0)) == [], "all of them busy"
     assert advice(rows(20, asked_cpus=8, cpu_s=0.5, run_s=1.0)) == [], "too short to tell"
