@@ -151,6 +151,15 @@ def _covered(spans: Sequence[tuple[float, float]], begin: float, end: float, bin
     return found
 
 
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """How many of the spans there were at a time; one that begins where another ends does not meet it."""
+    level = most = 0
+    for _, change in sorted([*((begin, 1) for begin, _ in spans), *((end, -1) for _, end in spans)]):
+        level += change
+        most = max(most, level)
+    return most
+
+
 def load_chart(told: Load) -> str:
     """Jobs that wait above jobs that run, over time."""
     most = max([a + b for a, b in zip(told.waiting, told.running, strict=True)], default=0.0) or 1.0

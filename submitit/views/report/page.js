@@ -180,12 +180,16 @@ function path(list, top, at, left, right) {
   }
   return text;
 }
+// Paper has another width than the window that this was drawn for.
+function stretched(wide, tall) {
+  return { viewBox: `0 0 ${wide} ${tall}`, preserveAspectRatio: "none", "aria-hidden": "true" };
+}
 function draw() {
   const { left, right, at } = plot();
   const top = lanes.scrollTop, tall = lanes.clientHeight, wide = lanes.clientWidth;
   const marks = ticks(right - left);
-  const scale = drawn("svg", { width: wide, height: 18, "aria-hidden": "true" });
-  const svg = drawn("svg", { width: wide, height: tall, "aria-hidden": "true" });
+  const scale = drawn("svg", { width: wide, height: 18, ...stretched(wide, 18) });
+  const svg = drawn("svg", { width: wide, height: tall, ...stretched(wide, tall) });
   let free = left - 30;
   for (const [time, text] of marks) {
     const x = at(time).toFixed(1), half = text.length * 3.2;

@@ -217,9 +217,7 @@ def _timeline(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> str:
     ]
     end = max((last for _, last in (*waiting, *running)), default=now)
     told = charts.load(waiting, running, begin, max(end, begin + 1e-3))
-    most_run = amounts.number(max(told.running, default=0.0))
-    most_wait = amounts.number(max(told.waiting, default=0.0))
-    return f"""<p>At most {most_run} jobs ran and {most_wait} waited at a time.</p>
+    return f"""<p>At most {charts.most_at_once(running):,} jobs ran and {charts.most_at_once(waiting):,} waited at a time.</p>
 <div id="overview">{charts.load_chart(told)}</div>
 <p class="ends"><span>{_moment(begin)}</span><span>{_moment(end)}</span></p>
 {_TIMELINE}"""

@@ -98,6 +98,12 @@ def test_the_load_is_all_the_time_there_was(found: list[tuple[float, float]], bi
     assert max(told.running, default=0) <= len(found) + 1e-9
 
 
+def test_how_many_there_are_at_once() -> None:
+    assert charts.most_at_once([]) == 0
+    assert charts.most_at_once([(0, 1), (1, 2), (2, 3)]) == 1
+    assert charts.most_at_once([(0, 3), (1, 2), (1.5, 4), (3, 5)]) == 3
+
+
 def test_texts_of_jobs_stay_text() -> None:
     jobs = [
         job("1", name=HOSTILE, function=HOSTILE),
