@@ -19,12 +19,14 @@ from submitit.views.usage import Row, Seen, seen, write_csv
 #: So far into a file it says what it is.
 _BEGINNING = 1 << 10
 _PAGE = "report.html"
+#: Folders that a sentence names.
+_SHOWN = 5
 
 
 def report(
     folders: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FOLDER...]", show_default="all that you submitted from"),
+        typer.Argument(metavar="FOLDER", show_default="all that you submitted from"),
     ] = None,
     to: Annotated[
         str | None,
@@ -86,9 +88,17 @@ def _folders(given: list[str] | None) -> list[Folder]:
 
 def _empty(known: list[Folder]) -> str:
     where = known[0].root if len(known) == 1 else f"any of the {len(known)} folders"
-    return (
-        f"no job was submitted to {where}: there is nothing to report. Give the folder that the executor was made with"
+    below = [
+        os.path.join(folder.root, name)
+        for folder in known
+        for name in sorted(os.listdir(folder.root))
+        if os.path.isdir(os.path.join(folder.root, name, ".submitit"))
+    ]
+    some = ", ".join(below[:_SHOWN]) + (f" and {len(below) - _SHOWN} more" if len(below) > _SHOWN else "")
+    hint = (
+        f"Below it, these are folders of jobs: {some}" if below else "Give the folder that the executor was made with"
     )
+    return f"no job was submitted to {where}: there is nothing to report. {hint}"
 
 
 def _numbers(rows: list[Row], *, as_json: bool) -> str:

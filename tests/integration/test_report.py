@@ -292,6 +292,13 @@ def test_what_cannot_be(
     assert os.listdir() == []
 
 
+def test_a_folder_above_those_of_jobs(tmp_path: Path) -> None:
+    made = _one(tmp_path)
+    done = report(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"Below it, these are folders of jobs: {made}\n")
+
+
 def test_no_jobs_are_no_numbers(tmp_path: Path) -> None:
     assert report(tmp_path, "--csv").stdout.count("\n") == 1
     assert report(tmp_path, "--json").stdout == "[]\n"
