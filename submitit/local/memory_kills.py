@@ -84,12 +84,9 @@ class MemoryKills:
             groups = _groups(pid)
             if groups == self._own_groups:
                 continue
-            if groups and not processes.exiting(pid):
-                counter = _counter(groups)
-            else:
-                # On its way out a process is shown in the roots of version 1's hierarchies (cgroup.c, proc_cgroup_show), and one
-                # that was killed for its memory may be long on it.
-                counter = self._elsewhere.get(pid)
+            # On its way out a process is shown in the roots of version 1's hierarchies (cgroup.c, proc_cgroup_show), and one that
+            # was killed for its memory may be long on it.
+            counter = _counter(groups) if groups and not processes.exiting(pid) else self._elsewhere.get(pid)
             if counter is not None and counter != self._own:
                 elsewhere[pid] = counter
         self._elsewhere = elsewhere
