@@ -81,7 +81,7 @@ def times_of(job: Job[Any]) -> tuple[float | None, float | None]:
         ends = [footer.end for footer in told if footer is not None and footer.end is not None]
         if starts and ends:
             return min(starts), max(ends)
-    info = job.get_info(mode="cache")
+    info = _info(job)
     start, end = _moment(info.get("Start", "")), _moment(info.get("End", ""))
     source = None if start is not None else job._source()
     if isinstance(source, MarkerSource) and (attempt := source.attempt(job.job_id)) is not None:
@@ -107,13 +107,20 @@ def summary(job: Job[Any]) -> Summary:
         state,
         cause=cause_of(job) if JobState.read(state).kind is StateKind.FAILED else "",
         tasks=job.num_tasks,
-        node=(footer.host or "" if footer else "") or job.get_info(mode="cache").get("NodeList", ""),
+        node=(footer.host or "" if footer else "") or _info(job).get("NodeList", ""),
         start=start,
         end=end,
         submitted=None if record is None else record.get("time"),
         stdout=stdout,
         stderr=stderr,
     )
+
+
+def _info(job: Job[Any]) -> dict[str, str]:
+    try:
+        return job.get_info(mode="cache")
+    except Exception:  # noqa: BLE001 - a plugin's own; this is for people who look for errors
+        return {}
 
 
 def _record(job: Job[Any]) -> Submission | None:
@@ -141,3 +148,13 @@ def _moment(text: str) -> float | None:
     with contextlib.suppress(ValueError, OverflowError, OSError):
         return datetime.datetime.fromisoformat(text).timestamp()
     return None
+
+
+def duration(seconds: float) -> str:
+    """``"0.4 s"``, ``"12 s"``, ``"3:20"``, ``"1:02:03"``, ``"2 days 1:02:03"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s" if seconds < 59.5 else "1:00"
+    days, rest = divmod(round(seconds), 86400)
+    hours, rest = divmod(rest, 3600)
+    clock = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours or days else f"{rest // 60}:{rest % 60:02}"
+    return f"{days} {'day' if days == 1 else 'days'} {clock}" if days else clock

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class StateKind(enum.Enum):
@@ -126,10 +126,13 @@ _BY_WORD = {state.value: state for state in JobState} | {
 }
 
 
-def count_states(words: Iterable[str]) -> dict[str, int]:
-    """How many there are of each state, in the order of ``StateKind``: what is over first."""
+def count_states(words: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
+    """How many there are of each state, in the order of ``StateKind``: what is over first.
+
+    ``words`` are those of all jobs, or how often each occurs.
+    """
     found: dict[JobState, int] = {}
-    for word, count in Counter(words).items():
+    for word, count in Counter[str](words).items():
         state = JobState.read(word)
         found[state] = found.get(state, 0) + count
     return {state.value: found[state] for state in sorted(found, key=_PLACES.__getitem__)}

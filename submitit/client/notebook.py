@@ -1,0 +1,270 @@
+"""Jobs as HTML, for notebooks: no script, no style sheet, and readable on a light page and on a dark one.
+
+Colours of the page are inherited, and those of states lie beside their words, so that nothing depends on them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from submitit.client import summary
+from submitit.client.job import Job
+from submitit.orchestrator.state import JobState, StateKind, count_states
+from submitit.terminal import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from submitit.client.summary import Summary
+
+#: Of up to so many jobs each is a row. Of more, so many failed ones are, and the first ones where they are asked for.
+MANY_JOBS, MOST_FAILED = 20, 10
+#: Characters of a name and of a cause that are shown; the rest is in their tooltips.
+_LONGEST_NAME, _LONGEST_CAUSE = 48, 160
+
+#: Seen well on white and on black.
+COLOURS = {
+    StateKind.SUCCEEDED: "#2f9e44",
+    StateKind.FAILED: "#e03131",
+    StateKind.CANCELLED: "#ae3ec9",
+    StateKind.RUNNING: "#1c8adb",
+    StateKind.WAITING: "#e0a106",
+    StateKind.UNKNOWN: "#868e96",
+}
+_MUTED = "opacity:.65"
+_LINE = "1px solid rgba(128,128,128,.3)"
+
+
+# ---------------------------------------------------------------- one job
+
+
+def of_job(job: Job[Any]) -> str:
+    """One job: its state, times and logs. Asks the scheduler as rarely as ``Job.state``."""
+    _bring_up_to_date([job])
+    told = summary.summary(job)
+    colour = COLOURS[JobState.read(told.state).kind]
+    lines = [f"<div>{_title(told)} &nbsp;{state(told.state)}</div>", _muted(" · ".join(_facts(told)))]
+    if told.cause:
+        lines.append(f'<div style="margin:2px 0">{cause(told.cause)}</div>')
+    logs = _logs(told)
+    lines.append(f"<div>{logs}</div>" if logs else _muted("no logs yet"))
+    return panel(*lines, style=f"border-left:4px solid {colour};padding:2px 0 2px 12px")
+
+
+def _title(told: Summary) -> str:
+    name = f"<b>{_cut(told.name, _LONGEST_NAME)}</b> " if told.name else ""
+    return f"{name}job&nbsp;{escape(told.job_id)}"
+
+
+def _facts(told: Summary) -> list[str]:
+    facts = []
+    if told.tasks > 1:
+        facts.append(f"{told.tasks} tasks")
+    if told.submitted is not None:
+        facts.append(f"submitted {_moment(told.submitted)}")
+    if told.start is not None:
+        facts.append(f"started {_moment(told.start)}")
+    if ran := _ran(told):
+        facts.append(f"{'ran' if told.end is not None else 'running for'} {ran}")
+    if told.node:
+        facts.append(f"on {escape(told.node)}")
+    return facts
+
+
+# ---------------------------------------------------------------- several jobs
+
+
+def of_jobs(jobs: Sequence[Job[Any]]) -> str:
+    """Several jobs: how many are in each state, and of few each one, of many the first that failed."""
+    _bring_up_to_date(jobs)
+    words = [summary.state_of(job) for job in jobs]
+    parts = [
+        f"<div><b>{len(jobs):,} {'job' if len(jobs) == 1 else 'jobs'}</b> &nbsp;{counts(count_states(words))}</div>"
+    ]
+    if len(jobs) > 1:
+        parts.append(bar(count_states(words)))
+    if len(jobs) <= MANY_JOBS:
+        parts.append(table(map(summary.summary, jobs)))
+        return panel(*parts)
+    failed = [job for job, word in zip(jobs, words, strict=True) if JobState.read(word).kind is StateKind.FAILED]
+    if failed:
+        shown = failed[:MOST_FAILED]
+        parts.append(table(map(summary.summary, shown)))
+        if len(failed) > len(shown):
+            parts.append(_muted(f"… and {len(failed) - len(shown):,} more that failed"))
+    first = table(map(summary.summary, jobs[:MANY_JOBS]))
+    parts.append(
+        f'<details style="margin-top:4px"><summary style="cursor:pointer;{_MUTED}">the first {MANY_JOBS}</summary>'
+        f"{first}</details>"
+    )
+    return panel(*parts)
+
+
+def _bring_up_to_date(jobs: Iterable[Job[Any]]) -> None:
+    """Take in what markers and results tell by now, and what the schedulers answer, who are asked as rarely as by ``state``."""
+    watchers: dict[int, Job[Any]] = {}
+    for job in jobs:
+        if not job._runs_when_asked and not job._known_to_be_over():
+            watchers.setdefault(id(job.watcher), job)
+    for job in watchers.values():
+        _ = job.state  # one question is about all
+
+
+# ---------------------------------------------------------------- their parts
+
+
+def panel(*parts: str, style: str = "") -> str:
+    """What belongs together, one below the other."""
+    return f'<div style="font-size:13px;line-height:1.6;{style}">{"".join(parts)}</div>'
+
+
+def state(word: str) -> str:
+    """A state: its word beside its colour."""
+    return f'<span style="white-space:nowrap">{_dot(word)}{escape(word)}</span>'
+
+
+def counts(by_state: Mapping[str, int]) -> str:
+    """How many jobs are in each state."""
+    shown = (
+        f'<span style="white-space:nowrap;margin-right:12px">{_dot(word)}<b>{count:,}</b> {escape(word)}</span> '
+        for word, count in by_state.items()
+    )
+    return "".join(shown)
+
+
+def bar(by_state: Mapping[str, int]) -> str:
+    """The same as a bar, what is over first. What waits is its empty part."""
+    parts = []
+    for word, count in by_state.items():
+        kind = JobState.read(word).kind
+        if count and kind is not StateKind.WAITING:
+            faint = "" if JobState.read(word).final else ";opacity:.6"
+            parts.append(
+                f'<div style="flex:{count} 0 0;min-width:2px;background:{COLOURS[kind]}{faint}" title="{count:,} {escape(word)}"></div>'
+            )
+    waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.WAITING)
+    parts.append(f'<div style="flex:{waiting} 0 0"></div>' if waiting else "")
+    return (
+        '<div style="display:flex;height:6px;max-width:640px;margin:5px 0;border-radius:3px;overflow:hidden;'
+        f'background:rgba(128,128,128,.25)">{"".join(parts)}</div>'
+    )
+
+
+def table(rows: Iterable[Summary]) -> str:
+    """Jobs, one a row."""
+    head = "".join(f'<th style="{_CELL};font-weight:600">{name}</th>' for name in ("job", "state", "ran", "logs", ""))
+    body = "".join(f'<tr style="background:none">{_cells(told)}</tr>' for told in rows)
+    return (
+        '<table style="border-collapse:collapse;margin:6px 0;font-size:13px;border:0">'
+        f'<thead><tr style="background:none;border-bottom:{_LINE}">{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0"
+
+
+def _cells(told: Summary) -> str:
+    name = f' <span style="{_MUTED}">{_cut(told.name, _LONGEST_NAME)}</span>' if told.name else ""
+    nowrap = f"{_CELL};white-space:nowrap"
+    return (
+        f'<td style="{nowrap}">{escape(told.job_id)}{name}</td><td style="{nowrap}">{state(told.state)}</td>'
+        f'<td style="{nowrap};text-align:right">{_ran(told)}</td><td style="{nowrap}">{_logs(told)}</td>'
+        f'<td style="{_CELL}">{cause(told.cause) if told.cause else ""}</td>'
+    )
+
+
+def _ran(told: Summary) -> str:
+    if told.start is None or (told.end is None and not JobState.read(told.state).begun):
+        return ""
+    return summary.duration(max(0.0, (told.end or time.time()) - told.start))
+
+
+def _dot(word: str) -> str:
+    colour = COLOURS[JobState.read(word).kind]
+    return (
+        '<span style="display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:5px;'
+        f'background:{colour}"></span>'
+    )
+
+
+def _muted(html: str) -> str:
+    return f'<div style="{_MUTED}">{html}</div>'
+
+
+def cause(text: str) -> str:
+    """Why a job failed."""
+    return f'<code style="background:none;color:inherit;overflow-wrap:anywhere">{_cut(text, _LONGEST_CAUSE)}</code>'
+
+
+def _cut(text: str, longest: int) -> str:
+    """Somebody's text, with its whole as a tooltip where it is long."""
+    text = " ".join(harmless(text).split())
+    if len(text) <= longest:
+        return escape(text)
+    return f'<span title="{escape(text)}">{escape(text[: longest - 1])}…</span>'
+
+
+def _logs(told: Summary) -> str:
+    named = (("stdout", told.stdout), ("stderr", told.stderr))
+    return " ".join(
+        f'<a href="{escape(address(path))}" title="{escape(path)}">{name}</a>' for name, path in named if path
+    )
+
+
+def address(path: str) -> str:
+    """Where a link in a notebook leads to a file.
+
+    Below the working directory, where notebooks run most often, it is relative: Jupyter, which lets no page open a ``file:``, and
+    VS Code open it beside the notebook.
+    """
+    from pathlib import Path
+    from urllib.parse import quote
+
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the working directory is gone
+        relative = os.pardir
+    return Path(path).as_uri() if relative.split(os.sep)[0] == os.pardir else quote(relative)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+# ---------------------------------------------------------------- lists
+
+
+def register() -> None:
+    """Where IPython runs, lists of jobs are shown as ``of_jobs`` shows them; all other lists as before.
+
+    A list has no hook of its own, and the lists of jobs that users hold are plain ones: they gather them by themselves.
+    """
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None:
+        return
+    formatter = shell.display_formatter.formatters["text/html"]
+    earlier = formatter.for_type(list)
+    if not isinstance(earlier, _ListFormatter):
+        formatter.for_type(list, _ListFormatter(earlier))
+
+
+class _ListFormatter:
+    """Shows lists of jobs, and leaves every other list to who would show it without this."""
+
+    def __init__(self, earlier: Callable[[Any], str | None] | None) -> None:
+        self._earlier = earlier
+
+    def __call__(self, value: Any) -> str | None:
+        # IPython finds what is registered for `list` before a subclass's own method.
+        own = getattr(type(value), "_repr_html_", None)
+        if own is not None:
+            shown: str | None = own(value)
+            return shown
+        if value and all(isinstance(item, Job) and "_submitit_executor" not in vars(item) for item in value):
+            return of_jobs(value)
+        return None if self._earlier is None else self._earlier(value)
