@@ -17,6 +17,7 @@ if not TYPE_CHECKING:
             "dependencies",
             "dry_run",
             "executor",
+            "formatter",
             "futures",
             "job",
             "joblib",

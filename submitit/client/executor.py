@@ -57,9 +57,9 @@ class Executor(abc.ABC):
                 from submitit.client import joblib  # noqa: F401 - its backend is there from now on
         if "IPython" in sys.modules:
             with contextlib.suppress(Exception):  # of another version, or another program of that name
-                from submitit.client import notebook
+                from submitit.client import formatter
 
-                notebook.register()
+                formatter.register()
 
     @classmethod
     def name(cls) -> str:

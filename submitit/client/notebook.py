@@ -11,13 +11,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from submitit.client import summary
-from submitit.client.job import Job
 from submitit.orchestrator.state import JobState, StateKind, count_states
 from submitit.terminal import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from submitit.client.job import Job
     from submitit.client.summary import Summary
 
 #: Of up to so many jobs each is a row. Of more, so many failed ones are, and the first ones where they are asked for.
@@ -232,39 +232,3 @@ def address(path: str) -> str:
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-# ---------------------------------------------------------------- lists
-
-
-def register() -> None:
-    """Where IPython runs, lists of jobs are shown as ``of_jobs`` shows them; all other lists as before.
-
-    A list has no hook of its own, and the lists of jobs that users hold are plain ones: they gather them by themselves.
-    """
-    from IPython.core.getipython import get_ipython
-
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
-    if shell is None:
-        return
-    formatter = shell.display_formatter.formatters["text/html"]
-    earlier = formatter.for_type(list)
-    if not isinstance(earlier, _ListFormatter):
-        formatter.for_type(list, _ListFormatter(earlier))
-
-
-class _ListFormatter:
-    """Shows lists of jobs, and leaves every other list to who would show it without this."""
-
-    def __init__(self, earlier: Callable[[Any], str | None] | None) -> None:
-        self._earlier = earlier
-
-    def __call__(self, value: Any) -> str | None:
-        # IPython finds what is registered for `list` before a subclass's own method.
-        own = getattr(type(value), "_repr_html_", None)
-        if own is not None:
-            shown: str | None = own(value)
-            return shown
-        if value and all(isinstance(item, Job) and "_submitit_executor" not in vars(item) for item in value):
-            return of_jobs(value)
-        return None if self._earlier is None else self._earlier(value)

@@ -44,13 +44,13 @@ class Summary(NamedTuple):
 def state_of(job: Job[Any]) -> str:
     """One of ``JobState``'s words for how the job is, as far as it is known; cheap but for jobs that are over."""
     if job._ending is not None:
-        return JobState.read(job._final_state()).value
+        return str(JobState.read(job._final_state()).value)
     word = job._last_state()
     if job._runs_when_asked:
         if word == "DONE":
             return job._final_state()
         word = "RUNNING" if job.running() else _DEBUG_STATES.get(word, word)
-    return JobState.read(word).value
+    return str(JobState.read(word).value)
 
 
 def name_of(job: Job[Any]) -> str:

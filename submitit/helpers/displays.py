@@ -68,7 +68,7 @@ def in_notebook() -> bool:
         from IPython.core.getipython import get_ipython
     except ImportError:
         return False
-    return getattr(get_ipython(), "kernel", None) is not None  # type: ignore[no-untyped-call]
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def in_terminal() -> bool:
@@ -323,8 +323,9 @@ def page(tally: Tally, title: str = "", said: str = "") -> str:
     times = " · ".join(filter(None, [duration(tally.elapsed_s), _about_left(tally)]))
     name = f"<b>{escape(harmless(title))}</b> &nbsp;" if title else ""
     parts = [
-        f'<div style="max-width:640px;display:flex;justify-content:space-between"><span>{name}<b>{tally.over:,}</b> of '
-        f'<b>{_plural(tally.total)}</b> over</span><span style="font-variant-numeric:tabular-nums">{times}</span></div>',
+        '<div style="max-width:640px;display:flex;justify-content:space-between">',
+        f"<span>{name}<b>{tally.over:,}</b> of <b>{_plural(tally.total)}</b> over</span>",
+        f'<span style="font-variant-numeric:tabular-nums">{times}</span></div>',
         notebook.bar(tally.counts),
         f"<div>{notebook.counts(tally.counts)}</div>",
     ]
