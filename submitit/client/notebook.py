@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 #: Of up to so many jobs each is a row. Of more, so many failed ones are, and the first ones where they are asked for.
 MANY_JOBS, MOST_FAILED = 20, 10
-#: Characters of a name and of a cause that are shown; the rest is in their tooltips.
-_LONGEST_NAME, _LONGEST_CAUSE = 48, 160
+#: How wide a name and a cause are in a table; the rest is in their tooltips.
+_NAME_WIDTH, _CAUSE_WIDTH = "14em", "36em"
+#: Characters of one that are in the page at all: a message may be a whole array.
+_LONGEST = 500
 
 #: Seen well on white and on black.
 COLOURS = {
@@ -48,14 +50,14 @@ def of_job(job: Job[Any]) -> str:
     colour = COLOURS[JobState.read(told.state).kind]
     lines = [f"<div>{_title(told)} &nbsp;{state(told.state)}</div>", _muted(" · ".join(_facts(told)))]
     if told.cause:
-        lines.append(f'<div style="margin:2px 0">{cause(told.cause)}</div>')
+        lines.append(f'<div style="{_CODE};overflow-wrap:anywhere">{_escaped(told.cause)}</div>')
     logs = _logs(told)
     lines.append(f"<div>{logs}</div>" if logs else _muted("no logs yet"))
     return panel(*lines, style=f"border-left:4px solid {colour};padding:2px 0 2px 12px")
 
 
 def _title(told: Summary) -> str:
-    name = f"<b>{_cut(told.name, _LONGEST_NAME)}</b> " if told.name else ""
+    name = f"<b>{_escaped(told.name)}</b> " if told.name else ""
     return f"{name}job&nbsp;{escape(told.job_id)}"
 
 
@@ -143,7 +145,7 @@ def bar(by_state: Mapping[str, int]) -> str:
         if count and kind is not StateKind.WAITING:
             faint = "" if JobState.read(word).final else ";opacity:.6"
             parts.append(
-                f'<div style="flex:{count} 0 0;min-width:2px;background:{COLOURS[kind]}{faint}" title="{count:,} {escape(word)}"></div>'
+                f'<div style="flex:{count} 0 0;min-width:4px;background:{COLOURS[kind]}{faint}" title="{count:,} {escape(word)}"></div>'
             )
     waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.WAITING)
     parts.append(f'<div style="flex:{waiting} 0 0"></div>' if waiting else "")
@@ -155,25 +157,39 @@ def bar(by_state: Mapping[str, int]) -> str:
 
 def table(rows: Iterable[Summary]) -> str:
     """Jobs, one a row."""
-    head = "".join(f'<th style="{_CELL};font-weight:600">{name}</th>' for name in ("job", "state", "ran", "logs", ""))
-    body = "".join(f'<tr style="background:none">{_cells(told)}</tr>' for told in rows)
+    told = list(rows)
+    last = "cause" if any(one.cause for one in told) else ""
+    head = "".join(f'<th style="{_CELL};font-weight:600">{name}</th>' for name in ("job", "state", "ran", "logs", last))
+    return grid(map(_cells, told), f'<tr style="background:none;border-bottom:{_LINE}">{head}</tr>')
+
+
+def grid(rows: Iterable[str], head: str = "") -> str:
+    """Rows, in columns."""
+    head = head and f"<thead>{head}</thead>"
     return (
         '<table style="border-collapse:collapse;margin:6px 0;font-size:13px;border:0">'
-        f'<thead><tr style="background:none;border-bottom:{_LINE}">{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"{head}<tbody>{''.join(rows)}</tbody></table>"
     )
 
 
-_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0"
+def row(*cells: str) -> str:
+    """One row of a grid."""
+    return f'<tr style="background:none">{"".join(f"""<td style="{_CELL}">{cell}</td>""" for cell in cells)}</tr>'
+
+
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;white-space:nowrap"
+_CODE = "font-family:monospace"
+
+
+def titled(job_id: str, name: str) -> str:
+    """A job's id, and its name."""
+    shown = f' <span style="{_MUTED}">{_one_line(name, _NAME_WIDTH)}</span>' if name else ""
+    return f"{escape(job_id)}{shown}"
 
 
 def _cells(told: Summary) -> str:
-    name = f' <span style="{_MUTED}">{_cut(told.name, _LONGEST_NAME)}</span>' if told.name else ""
-    nowrap = f"{_CELL};white-space:nowrap"
-    return (
-        f'<td style="{nowrap}">{escape(told.job_id)}{name}</td><td style="{nowrap}">{state(told.state)}</td>'
-        f'<td style="{nowrap};text-align:right">{_ran(told)}</td><td style="{nowrap}">{_logs(told)}</td>'
-        f'<td style="{_CELL}">{cause(told.cause) if told.cause else ""}</td>'
-    )
+    ran = f'<span style="font-variant-numeric:tabular-nums">{_ran(told)}</span>'
+    return row(titled(told.job_id, told.name), state(told.state), ran, _logs(told), cause(told.cause))
 
 
 def _ran(told: Summary) -> str:
@@ -196,15 +212,19 @@ def _muted(html: str) -> str:
 
 def cause(text: str) -> str:
     """Why a job failed."""
-    return f'<code style="background:none;color:inherit;overflow-wrap:anywhere">{_cut(text, _LONGEST_CAUSE)}</code>'
+    return f'<span style="{_CODE}">{_one_line(text, _CAUSE_WIDTH)}</span>' if text else ""
 
 
-def _cut(text: str, longest: int) -> str:
-    """Somebody's text, with its whole as a tooltip where it is long."""
+def _one_line(text: str, width: str) -> str:
+    """Somebody's text, no wider than that; its whole is its tooltip."""
+    text = _escaped(text)
+    cut = f"display:inline-block;vertical-align:bottom;max-width:{width};overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    return f'<span style="{cut}" title="{text}">{text}</span>'
+
+
+def _escaped(text: str) -> str:
     text = " ".join(harmless(text).split())
-    if len(text) <= longest:
-        return escape(text)
-    return f'<span title="{escape(text)}">{escape(text[: longest - 1])}…</span>'
+    return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 def _logs(told: Summary) -> str:

@@ -93,7 +93,8 @@ def _about_left(tally: Tally) -> str:
     if left is None:
         return ""
     step = next(step for most, step in _STEPS if left <= most)
-    return f"about {duration(max(step, round(left / step) * step))} left"
+    rounded = max(step, round(left / step) * step)
+    return f"about {f'{rounded:.0f} s' if rounded < 60 else duration(rounded)} left"
 
 
 _STEPS = ((10.0, 1.0), (60.0, 5.0), (600.0, 30.0), (3600.0, 60.0), (36000.0, 600.0), (float("inf"), 3600.0))
@@ -112,6 +113,9 @@ def _why(failure: Failure) -> str:
 
 class Lines:
     """A line when something has changed, seldom enough for a log; failures by name."""
+
+    #: Whether this process has been told what it lacks.
+    hinted = False
 
     def __init__(self, title: str = "", hint: str = "") -> None:
         self._title = harmless(title)
@@ -132,9 +136,9 @@ class Lines:
         left = _about_left(tally)
         self._say(f"{tally.over:,} of {_plural(tally.total)} over: {_listed(tally)}{left and '; ' + left}")
         self._name_failures(tally)
-        if self._hint:
+        if self._hint and not Lines.hinted:
+            Lines.hinted = True
             self._say(self._hint)
-            self._hint = ""
 
     def close(self, tally: Tally, said: str = "") -> None:
         """The last line, which is always there."""
@@ -217,6 +221,7 @@ class Terminal:
 
 def picture(tally: Tally, console: Console, title: str = "", said: str = "") -> RenderableType:
     """What a terminal shows of a tally."""
+    from rich.cells import cell_len, set_cell_size
     from rich.console import Group
     from rich.text import Text
 
@@ -239,11 +244,13 @@ def picture(tally: Tally, console: Console, title: str = "", said: str = "") -> 
         states.append(f"{count:,} ", "bold").append(word, style_of(word)).append("   ")
     states.rstrip()
     lines.append(states)
-    for failure in tally.failures(MOST_FAILURES):
+    failures = tally.failures(MOST_FAILURES)
+    wide = max((len(failure.state) for failure in failures), default=0)
+    names = min(console.width // 3, max((cell_len(_named(failure)) for failure in failures), default=0))
+    for failure in failures:
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(failure.state, style_of(failure.state)).append(f" {_named(failure)}", "bold").append(
-            f"  {_why(failure)}"
-        )
+        line.append(failure.state.ljust(wide + 1), style_of(failure.state))
+        line.append(set_cell_size(_named(failure), names), "bold").append(f"  {_why(failure)}")
         lines.append(line)
     if tally.failed > MOST_FAILURES:
         lines.append(Text(f"and {_plural(tally.failed - MOST_FAILURES)} more that failed", "dim"))
@@ -329,10 +336,13 @@ def page(tally: Tally, title: str = "", said: str = "") -> str:
         notebook.bar(tally.counts),
         f"<div>{notebook.counts(tally.counts)}</div>",
     ]
-    parts += [
-        f"<div>{notebook.state(failure.state)} <b>{escape(_named(failure))}</b> {notebook.cause(failure.cause)}</div>"
-        for failure in tally.failures(MOST_FAILURES)
-    ]
+    failures = tally.failures(MOST_FAILURES)
+    if failures:
+        rows = (
+            (notebook.state(one.state), notebook.titled(one.job_id, one.name), notebook.cause(one.cause))
+            for one in failures
+        )
+        parts.append(notebook.grid(notebook.row(*cells) for cells in rows))
     if tally.failed > MOST_FAILURES:
         parts.append(f"<div>and {_plural(tally.failed - MOST_FAILURES)} more that failed</div>")
     if said:
