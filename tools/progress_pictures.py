@@ -1,6 +1,6 @@
 """progress_pictures.py: makes docs/pictures/progress.svg and notebook.png, from real jobs on this machine.
 
-Needs what the tests need, and nbconvert. Arguments: where the pictures go (`docs/pictures`), and `--try` for notebooks to look at
+Needs chromium and the dependency group `pictures`. Arguments: where the pictures go (`docs/pictures`), and `--try` for notebooks to look at
 by eye as well: dark, with thousands of jobs, and with names and errors that are too long.
 """
 
@@ -92,10 +92,12 @@ def in_terminal(path: Path) -> None:
 
 def in_notebook(name: str, where: Path, height: int, themes: list[str]) -> None:
     """A notebook that was executed, as a browser shows it."""
+    import importlib
+
     import nbformat
     from nbclient import NotebookClient
-    from nbconvert import HTMLExporter
 
+    HTMLExporter: Any = importlib.import_module("nbconvert").HTMLExporter  # noqa: N806 - a class
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS[name]])  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     for theme in themes:

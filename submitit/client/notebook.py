@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Of up to so many jobs each is a row. Of more, so many failed ones are, and the first ones where they are asked for.
 MANY_JOBS, MOST_FAILED = 20, 10
 #: How wide a name and a cause are in a table; the rest is in their tooltips.
-_NAME_WIDTH, _CAUSE_WIDTH = "14em", "36em"
+_NAME_WIDTH, _CAUSE_WIDTH = "14em", "30em"
 #: Characters of one that are in the page at all: a message may be a whole array.
 _LONGEST = 500
 

@@ -121,7 +121,8 @@ class Progress(Generic[R]):
             self._tally.look(mentioned)
             for job in ended:
                 self._tally.end(job)
-                self._show()
+                if self._shown_at is not None:
+                    self._show()
             self._show()
             if not ended and left is not None and left <= 0:
                 raise TimeoutError(

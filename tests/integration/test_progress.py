@@ -158,6 +158,14 @@ def test_a_log_has_lines(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- notebooks
 
+UNSENT = """
+with executor.batch(allow_implicit_submissions=True):
+    waiting = [executor.submit(calls.add, 1, 2)]
+    display(waiting)
+    display(waiting[0])
+    print(len(executor._delayed_batch))
+"""
+
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
@@ -175,8 +183,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         "[1, 2]",
         "[jobs[0], 2]",
         "class Own(list):\n    def _repr_html_(self): return 'own'\nOwn(jobs)",
-        "with executor.batch(allow_implicit_submissions=True):\n    waiting = [executor.submit(calls.add, 1, 2)]\n"
-        "    display(waiting); display(waiting[0])\n    print(len(executor._delayed_batch))",
+        UNSENT,
         "jobs = jobs * 10\njobs",
         "helpers.monitor_jobs(jobs[:2])",
     ]
@@ -190,6 +197,7 @@ json.dump([cell["outputs"] for cell in notebook.cells], sys.stdout)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
+        check=False,
         input=json.dumps(sources),
         capture_output=True,
         text=True,

@@ -68,6 +68,10 @@ class Program:
         return bool(text)
 
 
+#: So that Ctrl-C is a signal.
+_TAKE_TERMINAL = "import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+
+
 @contextlib.contextmanager
 def in_terminal(
     code: str, *arguments: object, columns: int = 80, rows: int = 24, **environment: str
@@ -77,13 +81,12 @@ def in_terminal(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", _TAKE_TERMINAL + code, *map(str, arguments)],
         stdin=slave,
         stdout=slave,
         stderr=slave,
         env={**kept, "TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
     )
     os.close(slave)
     try:
