@@ -73,8 +73,12 @@ def in_notebook() -> bool:
 
 def in_terminal() -> bool:
     """Whether stdout is a terminal whose lines can be written anew."""
+    return _is_terminal(sys.stdout) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def _is_terminal(stream: Any) -> bool:
     try:
-        return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+        return bool(stream.isatty())
     except (AttributeError, ValueError):  # there is none, or it is closed
         return False
 
@@ -194,7 +198,9 @@ class Terminal:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(highlight=False), auto_refresh=False)
+            console = Console(highlight=False)
+            # What goes elsewhere goes there still.
+            self._live = Live(console=console, auto_refresh=False, redirect_stderr=_is_terminal(sys.stderr))
             Terminal.open += 1
             atexit.register(self._end)
             self._live.start()

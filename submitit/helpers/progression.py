@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from submitit.client.waiting import deadline_of, jobs_of
 from submitit.helpers import displays
@@ -13,7 +13,7 @@ from submitit.orchestrator.tracker import Waiter
 from submitit.views.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from submitit.client.job import Job
@@ -150,7 +150,7 @@ class Progress(Generic[R]):
                 self._display.close(self._tally, said)
 
     @contextlib.contextmanager
-    def _unseen(self) -> Any:
+    def _unseen(self) -> Iterator[None]:
         """A display that nobody can see is no reason not to wait for the jobs."""
         try:
             yield

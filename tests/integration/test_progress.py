@@ -47,6 +47,7 @@ def test_a_terminal_shows_how_they_are_below_what_is_printed(tmp_path: Path) -> 
         assert re.match(r"mine  ━+╌+  3/4 over  \d", lines[3])
         assert lines[4:] == ["2 COMPLETED   1 FAILED   1 RUNNING", "FAILED 3 sweep  ValueError: as asked"]
         assert b"\x1b[32m" in program.written
+        assert not program.screen.cursor.hidden, "whatever ends this program"
         (tmp_path / "go").write_text("now")
         assert program.end() == 0
         lines = program.lines
@@ -87,8 +88,8 @@ except KeyboardInterrupt:
 def test_an_exception_in_the_loop_leaves_the_terminal_whole(tmp_path: Path) -> None:
     (tmp_path / "go").write_text("now")
     loop = """
-shown = submitit.progress(jobs)  # a name keeps it, and so does the traceback
-for job in shown:
+calls.kept = submitit.progress(jobs)  # which goes when half of the interpreter has
+for job in calls.kept:
     raise LookupError("in the loop")
 """
     with in_terminal(SUBMIT + loop, tmp_path, tmp_path / "go") as program:
@@ -96,6 +97,19 @@ for job in shown:
         assert "LookupError: in the loop" in program.lines
         assert not program.screen.cursor.hidden
         assert program.screen.cursor.x == 0
+
+
+def test_what_goes_elsewhere_goes_there_still(tmp_path: Path) -> None:
+    (tmp_path / "go").write_text("now")
+    loop = """
+sys.stderr = open(folder + "/errors", "w")
+for job in submitit.progress(jobs):
+    print("a warning", file=sys.stderr)
+"""
+    with in_terminal(SUBMIT + loop, tmp_path, tmp_path / "go") as program:
+        assert program.end() == 0
+        assert "a warning" not in "\n".join(program.lines)
+    assert (tmp_path / "errors").read_text() == "a warning\n" * 4
 
 
 def test_without_rich_there_are_lines_and_one_hint(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def test_a_timeout_raises_and_it_can_be_gone_on_with(tmp_path: Path, capsys: pyt
     jobs[1].finish(1)
     assert list(shown) == [jobs[1]]
     assert "2 of 2 jobs over after" in said(capsys)[-1]
+    shown.wait()
+    assert said(capsys) == []
 
 
 def test_a_loop_that_is_left_says_how_things_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
