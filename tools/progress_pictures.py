@@ -7,6 +7,7 @@ by eye as well: dark, with thousands of jobs, and with names and errors that are
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,9 @@ def in_terminal(path: Path) -> None:
     tally.look()
     console = Console(record=True, width=88, file=open(os.devnull, "w"), force_terminal=True, color_system="truecolor")  # noqa: SIM115
     console.print(displays.picture(tally, console, "sweep"))
-    console.save_svg(str(path), title="for job in submitit.progress(jobs): …")
+    svg = console.export_svg(title="for job in submitit.progress(jobs): …")
+    # What is looked at without a network asks for no font.
+    path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
     submitit.cancel(jobs)
 
 
