@@ -22,6 +22,7 @@ if not TYPE_CHECKING:
             "entry",
             "folder",
             "report",
+            "tally",
             "told",
             "usage",
             "waits",
