@@ -43,7 +43,7 @@ def binned(values: Sequence[float], most: int = 24, limit: float | None = None) 
     else:
         begin = 0.0 if limit is not None or low < high / 2 or low == high else low
         end = max(high, limit or 0.0) or 1.0
-        edges = [begin + (end - begin) * place / number for place in range(number + 1)]
+        edges = [*(begin + (end - begin) * place / number for place in range(number)), end]
     counts = [0] * number
     for value in values:
         counts[min(number - 1, max(0, bisect.bisect_right(edges, value) - 1))] += 1
