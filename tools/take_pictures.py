@@ -5,6 +5,7 @@ Needs the environment of `make venv`, and Chromium (tests/support/install_progra
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ SHOWN_AS = "/scratch/me/sweep"
 
 
 def main() -> None:
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     picture = ROOT / "docs" / "pictures" / "report.png"
     picture.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
@@ -36,7 +39,7 @@ def main() -> None:
         text = text.replace('<option value="node">', '<option value="node" selected>')
         made.write_text(text.replace(str(folder), SHOWN_AS), encoding="utf-8")
         photograph(made, picture, WIDTH, HEIGHT, "--blink-settings=preferredColorScheme=1")
-    print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size / 1000:.0f} kB, {time.strftime('%Y-%m-%d')}")
+    print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
