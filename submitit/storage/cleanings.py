@@ -6,6 +6,7 @@ middle leaves no half of a job behind that looks like a whole one. What it leave
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,13 +15,13 @@ from submitit.storage import atomic, names
 from submitit.storage.journal import read_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from submitit.storage.paths import Layout
 
 SUFFIX = ".cleaned.jsonl"
-#: More jobs than one line tells of.
-_MANY = 1 << 22
+#: No clean takes so long.
+OLD_S = 7 * 86400.0
 
 
 class Cleaning(NamedTuple):
@@ -72,14 +73,30 @@ def cleaning(folder: str, jobs: Iterable[tuple[str, float]], user: str) -> Clean
 
 
 def append(layout: Layout, cleanings: Iterable[Cleaning]) -> None:
-    """Whoever reads from now on knows, even after a crash of the machine. Raises ``OSError`` that names the file."""
+    """Whoever reads from now on knows, even after a crash of the machine. Raises ``OSError`` that names the file.
+
+    What this user has written long ago is gathered in one file.
+    """
     import json
 
     path = layout.locate(f"journal/{names.client_name()}{SUFFIX}")
-    known, _ = read_journal(path)
-    lines = known + [_line(one) for one in cleanings]
+    old = [other for other in paths(layout) if other != path and _is_ours_and_old(other)]
+    lines = [line for known in (*old, path) for line in read_journal(known)[0]]
+    lines += [_line(one) for one in cleanings]
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     atomic.write_text(path, text, durable=True)
+    for other in old:
+        with contextlib.suppress(OSError):
+            os.unlink(other)
+
+
+def _is_ours_and_old(path: str) -> bool:
+    """Whether nobody else writes there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return status.st_uid == os.geteuid() and time.time() - status.st_mtime > OLD_S
 
 
 def paths(layout: Layout) -> list[str]:
@@ -176,12 +193,3 @@ def _is_sound(line: dict[str, Any]) -> bool:
 
 def _is_span(span: object) -> bool:
     return isinstance(span, list) and len(span) == 2 and all(type(number) is int and number >= 0 for number in span)
-
-
-def ids(one: Cleaning) -> Iterator[str]:
-    """Every job that it tells of."""
-    for array, spans in one.spans.items():
-        for first, last in spans:
-            for number in range(first, min(last, first + _MANY) + 1):
-                yield f"{array}_{number}" if array else str(number)
-    yield from one.named

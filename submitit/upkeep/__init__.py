@@ -3,6 +3,7 @@
 ============== ===========================================================================
 inventory      every file of a folder's jobs: what it is, whose, how large
 occupancy      the same, summed up
+survey         what has to be known before anything goes
 cleaning       what can go, decided from what is known
 removal        what was decided, done
 ============== ===========================================================================
@@ -16,4 +17,4 @@ from submitit import lazy
 
 TYPE_CHECKING = False
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy.attributes(__name__, ("cleaning", "inventory", "occupancy", "removal"), {})
+    __getattr__, __dir__ = lazy.attributes(__name__, ("cleaning", "inventory", "occupancy", "removal", "survey"), {})

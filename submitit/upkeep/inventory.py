@@ -155,7 +155,8 @@ class _Taking:
             kind, job_id = kind_of(item.name)
             job = self._homes.get((directory, job_id)) if kind else None
             if kind == "temporaries":
-                self._add(item, kind, None)
+                # A link to a script lies there for a scheduler that reads it when the job starts.
+                self._add(item, "scripts" if item.is_symlink() and os.path.exists(item.path) else kind, None)
             elif kind and (job is not None or not recursive):
                 self._add(item, kind, job)
             elif recursive:
