@@ -118,15 +118,24 @@ def read(path: str) -> list[Cleaning]:
     return [_cleaning(line, owner) for line in lines if _is_sound(line)]
 
 
+_known: dict[str, tuple[int, list[Cleaning]]] = {}
+
+
 def find(layout: Layout, folder: str, job_id: str, submitted: float | None = None) -> Cleaning | None:
     """What is known of the cleaning of a job; ``None`` if it was not cleaned.
 
     Where it is not known when the job was ``submitted``, any job of that id counts.
     """
-    for path in reversed(paths(layout)):
-        for one in reversed(read(path)):
-            if one.folder == folder and one.covers(job_id, one.until if submitted is None else submitted):
-                return one
+    directory = layout.locate("journal")
+    try:
+        changed = os.stat(directory).st_mtime_ns
+    except OSError:
+        return None
+    if directory not in _known or _known[directory][0] != changed:  # thousands of handles ask, one after the other
+        _known[directory] = changed, [one for path in paths(layout) for one in read(path)]
+    for one in reversed(_known[directory][1]):
+        if one.folder == folder and one.covers(job_id, one.until if submitted is None else submitted):
+            return one
     return None
 
 
