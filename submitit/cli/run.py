@@ -52,7 +52,7 @@ def run(
     cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="CPUs a task.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs a node.")] = None,
     partition: Annotated[str | None, typer.Option("--partition", "-p", help="Slurm's partition.")] = None,
-    parameter: Annotated[
+    parameters: Annotated[
         list[str] | None,
         typer.Option(
             "-P",
@@ -80,7 +80,7 @@ def run(
         "cpus_per_task": cpus,
         "gpus_per_node": gpus,
         "slurm_partition": partition,
-        **dict(_parameter(text) for text in parameter or ()),
+        **dict(parameter(text) for text in parameters or ()),
     }
     job = _submitted(folder, cluster, {key: value for key, value in options.items() if value is not None}, Command(command))
     if not (wait or follow):
@@ -104,7 +104,8 @@ def _minutes(text: str) -> int:
     return math.ceil(minutes)
 
 
-def _parameter(text: str) -> tuple[str, Any]:
+def parameter(text: str) -> tuple[str, Any]:
+    """A parameter of an executor and its value, as ``-P`` takes them; ends the command where it is none."""
     key, separator, value = text.partition("=")
     key = key.strip().replace("-", "_")
     if not separator or not key.isidentifier():
