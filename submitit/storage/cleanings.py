@@ -80,6 +80,7 @@ def append(layout: Layout, cleanings: Iterable[Cleaning]) -> None:
     import json
 
     path = layout.locate(f"journal/{names.client_name()}{SUFFIX}")
+    atomic.make_directory(os.path.dirname(path))
     old = [other for other in paths(layout) if other != path and _is_ours_and_old(other)]
     lines = [line for known in (*old, path) for line in read_journal(known)[0]]
     lines += [_line(one) for one in cleanings]
