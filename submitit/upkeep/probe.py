@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: How often it is told that the job still waits.
 _SAY_S = 30.0
 _LOOK_S = 1.0
+#: A job that is cancelled is given this long to end (Slurm's KillWait is half a minute).
+_SETTLE_S = 40.0
 
 
 def look_around(path: str) -> dict[str, Any]:
@@ -73,10 +75,17 @@ def run(
         finally:
             if not job.done():
                 job.cancel(check=False)
-                job.wait(30)
+            _settle(job)
     finally:
         shutil.rmtree(below, ignore_errors=True)
         registry.forget(below)
+
+
+def _settle(job: Job[Any]) -> None:
+    """Return when the job's scheduler has nothing more to write about it, or after a while."""
+    deadline = time.monotonic() + _SETTLE_S
+    while not job.watcher.is_done(job.job_id, mode="force") and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _followed(
