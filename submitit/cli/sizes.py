@@ -7,13 +7,10 @@ def size(count: float) -> str:
     """Bytes: ``0 B``, ``4.0 KB``, ``1.2 GB``, in powers of 1024."""
     if count < 1024:
         return f"{count:.0f} B"
-    for unit in ("KB", "MB", "GB", "TB"):
-        count /= 1024
-        if count < 999.95:
-            break
-    else:
-        return f"{count / 1024:,.1f} PB"
-    return f"{count:.1f} {unit}"
+    units = ["KB", "MB", "GB", "TB", "PB"]
+    while (count := count / 1024) >= 999.95 and len(units) > 1:
+        units.pop(0)
+    return f"{count:,.1f} {units[0]}"
 
 
 def number(count: int, thing: str) -> str:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from submitit.orchestrator.state import JobState
 from submitit.storage import cleanings
 from submitit.upkeep import inventory, survey
-from submitit.upkeep.inventory import File
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from submitit.upkeep.inventory import Key
+    from submitit.upkeep.inventory import File, Key
     from submitit.upkeep.survey import Survey
     from submitit.views.entry import JobEntry
 
@@ -217,7 +216,9 @@ def _scripts(known: Survey, going: set[Key]) -> list[File]:
 def _traces(known: Survey, gone: set[Key]) -> tuple[list[File], list[str]]:
     """The journals of clients and controllers that are gone and of whose jobs none remains, and what is left in their directories."""
     stay = {client for key, client in known.clients.items() if key not in gone}
-    stay |= {known.clients[file.job] for file in known.inventory.files if _is_foreign(known, file, gone)}
+    foreign = {file.job for file in known.inventory.files if file.owner != known.user and file.kind != "others"}
+    # What could not be deleted is found by its journal later.
+    stay |= {client for key, client in known.clients.items() if key in gone and key in foreign}
     clients = [
         client
         for client, owner in known.owners.items()
@@ -238,14 +239,11 @@ def _traces(known: Survey, gone: set[Key]) -> tuple[list[File], list[str]]:
     return files, directories
 
 
-def _is_foreign(known: Survey, file: File, gone: set[Key]) -> bool:
-    """Whether it is somebody else's file of a job that goes: what could not be deleted is found by its journal later."""
-    return file.job in gone and file.job in known.clients and file.owner != known.user and file.kind != "others"
-
-
 def _abandoned(known: Survey) -> list[File]:
     """What processes that were killed have left half-written, and links to scripts that are gone."""
-    return [file for file in known.inventory.files if file.kind == "temporaries" and known.time - file.mtime > ABANDONED_S]
+    return [
+        file for file in known.inventory.files if file.kind == "temporaries" and known.time - file.mtime > ABANDONED_S
+    ]
 
 
 def _unused_snapshots(known: Survey, going: set[Key], unused_since: float) -> list[str]:

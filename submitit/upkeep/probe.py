@@ -49,7 +49,6 @@ def run(
 
     A job that has not come to its end after ``patience_s`` is cancelled. ``say`` is given what is worth telling meanwhile.
     """
-    import submitit
     from submitit.storage import atomic
 
     try:
@@ -62,30 +61,44 @@ def run(
         word = os.path.join(below, "word")
         atomic.write_text(word, below)
         before = time.time()
-        try:
-            executor = submitit.AutoExecutor(below, cluster=cluster)
-            executor.update_parameters(**{"name": "submitit-doctor", "timeout_min": 5, **parameters})
-            job = executor.submit(look_around, word)
-        except Exception as error:  # noqa: BLE001 - whatever it is: it would happen to every job
-            first = str(error).partition("\n\nThe script was:")[0].strip()
-            yield Finding("test job", Level.ERROR, f"not submitted to {cluster or 'the cluster'}: {first}")
+        sent = _submitted(below, cluster, parameters, word)
+        if isinstance(sent, Finding):
+            yield sent
             return
+        name, job = sent
         try:
-            yield from _followed(job, executor.cluster, below, before, patience_s, say)
+            yield from _followed(job, name, below, before, patience_s, say)
         finally:
             if not job.done():
                 job.cancel(check=False)
-            _settle(job)
+            if not job._runs_when_asked:
+                _settle(job)
     finally:
         shutil.rmtree(below, ignore_errors=True)
         registry.forget(below)
 
 
+def _submitted(
+    folder: str, cluster: str | None, parameters: dict[str, Any], word: str
+) -> tuple[str, Job[dict[str, Any]]] | Finding:
+    """The cluster that it went to, and the job; or why there is none."""
+    import submitit
+
+    try:
+        executor = submitit.AutoExecutor(folder, cluster=cluster)
+        executor.update_parameters(**{"name": "submitit-doctor", "timeout_min": 5, **parameters})
+        return executor.cluster, executor.submit(look_around, word)
+    except Exception as error:  # noqa: BLE001 - whatever it is: it would happen to every job
+        first = str(error).partition("\n\nThe script was:")[0].strip()
+        return Finding("test job", Level.ERROR, f"not submitted to {cluster or 'the cluster'}: {first}")
+
+
 def _settle(job: Job[Any]) -> None:
     """Return when the job's scheduler has nothing more to write about it, or after a while."""
-    deadline = time.monotonic() + _SETTLE_S
+    deadline, pause_s = time.monotonic() + _SETTLE_S, 0.05
     while not job.watcher.is_done(job.job_id, mode="force") and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 2.0)
 
 
 def _followed(
@@ -104,7 +117,9 @@ def _followed(
         passed = time.monotonic() - begun
         if passed > patience_s:
             words = f"{job.state} after {passed:.0f} s, and was cancelled"
-            yield Finding("test job", Level.WARNING, words, "Nodes are busy, or the job can never start: squeue shows why.")
+            yield Finding(
+                "test job", Level.WARNING, words, "Nodes are busy, or the job can never start: squeue shows why."
+            )
             return
         if passed - told > _SAY_S:
             told = passed
@@ -122,7 +137,12 @@ def _followed(
         yield Finding("folder on node", Level.OK, "the node sees what is written here")
     else:
         meaning = "What functions read has to be where nodes see it."
-        yield Finding("folder on node", Level.WARNING, f"the node does not see a file that was written here: {seen['read']}", meaning)
+        yield Finding(
+            "folder on node",
+            Level.WARNING,
+            f"the node does not see a file that was written here: {seen['read']}",
+            meaning,
+        )
     yield clock("clock of node", "node", seen["time"], before, after)
     same = seen["python"] == platform.python_version()
     yield Finding(

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit import commands
+from submitit.errors import CorruptFileError
 from submitit.slurm import queries
 from submitit.storage import names, payload, registry
 from submitit.storage.paths import Layout, tagless_root
@@ -186,10 +187,8 @@ def _controllers(root: str) -> list[Controller]:
 def _elements(layout: Layout, jobs: Iterable[JobEntry]) -> dict[str, int]:
     found = {}
     for name in {name for entry in jobs for name in payloads_of(entry)}:
-        try:
+        with contextlib.suppress(OSError, CorruptFileError):  # gone, or not whole: then nobody reads it
             found[name] = payload.count_submissions(layout.locate(f"payloads/{name}"))
-        except Exception:  # noqa: BLE001 - it is gone, or is not whole: then nobody reads it
-            continue
     return found
 
 

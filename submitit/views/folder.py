@@ -400,7 +400,7 @@ def _is_sound(line: dict[str, Any], root: str) -> bool:
         listed = isinstance(jobs.get("array"), str) and type(count) is int and 0 <= count <= _MANY
     else:
         listed = isinstance(jobs, list) and all(isinstance(job, str) for job in jobs)
-    ids = [jobs["array"]] if listed and isinstance(jobs, dict) else jobs if listed else []
+    ids = [jobs["array"]] if listed and isinstance(jobs, dict) else jobs if isinstance(jobs, list) else []
     return (
         listed
         and not any("/" in job_id for job_id in ids)  # it is a part of names of files

@@ -141,7 +141,16 @@ def test_what_is_asked_ends_with_ctrl_c(tmp_path: Path, monkeypatch: pytest.Monk
     import sys
 
     only_on_path(monkeypatch, tmp_path / "path", *SLURM)
-    words = [sys.executable, "-m", "submitit", "doctor", str(tmp_path / "jobs"), "--submit", "-P", "local_setup=[\"sleep 600\"]"]
+    words = [
+        sys.executable,
+        "-m",
+        "submitit",
+        "doctor",
+        str(tmp_path / "jobs"),
+        "--submit",
+        "-P",
+        'local_setup=["sleep 600"]',
+    ]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
         assert asked.stderr is not None
         assert "Ctrl-C cancels it" in asked.stderr.readline()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from support.local_processes import put
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
+def place(tmp_path: Path) -> Path:
     """A directory to run jobs in."""
     made = tmp_path / "here"
     made.mkdir()
@@ -29,7 +28,9 @@ def job_of(place: Path, job_id: str) -> submitit.LocalJob[int]:
 
 
 def test_it_prints_the_id_alone(place: Path) -> None:
-    done = command_line.run("run", "--cluster", "local", "--name", "hello", "sh", "-c", "echo $0 -1 $1", "a", "--b", cwd=place)
+    done = command_line.run(
+        "run", "--cluster", "local", "--name", "hello", "sh", "-c", "echo $0 -1 $1", "a", "--b", cwd=place
+    )
     assert done.stdout == "1\n"
     job = job_of(place, "1")
     assert job.result() == 0
@@ -67,7 +68,16 @@ def test_it_shows_what_the_command_prints(place: Path) -> None:
 
 
 def test_what_is_printed_is_shown_while_it_runs(place: Path) -> None:
-    words = [sys.executable, "-m", "submitit", "run", "-c", "local", "-f", "echo begun; until [ -e go ]; do sleep 0.02; done"]
+    words = [
+        sys.executable,
+        "-m",
+        "submitit",
+        "run",
+        "-c",
+        "local",
+        "-f",
+        "echo begun; until [ -e go ]; do sleep 0.02; done",
+    ]
     with subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
         assert following.stdout.readline() == "begun\n"
