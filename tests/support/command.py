@@ -50,7 +50,7 @@ class Command:
             self.env.pop(name, None)
 
     def argv(self, *words: str | os.PathLike[str]) -> list[str]:
-        return [sys.executable, "-m", "submitit", *map(os.fspath, words)]
+        return [sys.executable, "-m", "submitit", *(os.fspath(word) for word in words)]
 
     def __call__(self, *words: str | os.PathLike[str], code: int | None = 0, cwd: Path | None = None) -> Said:
         """In pipes, with nobody to ask. Fails where the exit code is another one than ``code``, if that is given."""
@@ -68,7 +68,7 @@ class Command:
         return Said(done.stdout, done.stderr, done.returncode)
 
     def start(self, *words: str | os.PathLike[str]) -> subprocess.Popen[str]:
-        """In pipes, left running; a group of its own, as a shell gives it."""
+        """In pipes, left running."""
         return subprocess.Popen(
             self.argv(*words),
             env=self.env,
@@ -76,7 +76,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0 if sys.version_info >= (3, 11) else None,
         )
 
     def in_terminal(
