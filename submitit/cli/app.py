@@ -11,6 +11,12 @@ from typer.core import TyperCommand, TyperGroup
 #: By name, in the order of the help: the module of this package that holds the function of that name.
 COMMANDS = {
     "ls": "ls",
+    "show": "show",
+    "logs": "logs",
+    "wait": "wait",
+    "cancel": "cancel",
+    "retry": "retry",
+    "result": "result",
     "du": "du",
     "clean": "clean",
     "doctor": "doctor",

@@ -6,22 +6,19 @@ import fnmatch
 import gc
 import sys
 import time
-from collections import Counter
 from typing import Annotated, NamedTuple
 
 import typer
 
 from submitit.cli import naming, output, table, times
-from submitit.cli.endings import exit_text
+from submitit.cli.endings import why
 from submitit.cli.naming import Found
-from submitit.cli.options import AsJson
+from submitit.cli.options import AsJson, NoAsk
+from submitit.cli.summary import counts
 from submitit.cli.table import Cell, Column, plain
 from submitit.orchestrator.state import JobState
-from submitit.views.colours import style_of
 from submitit.views.entry import JobEntry
 
-#: By the style of a state: what is looked for comes first.
-_ORDER = {"red": 0, "dim": 1, "cyan": 2, "yellow": 3, "magenta": 4, "green": 5}
 #: Ids that a line names of those that failed.
 _NAMED = 20
 _COLUMNS = [
@@ -77,7 +74,7 @@ def ls(
         int | None, typer.Option("--last", "-l", metavar="N", min=1, help="The newest N lines alone.")
     ] = None,
     newest_first: Annotated[bool, typer.Option("--reverse", "-r", help="The newest first.")] = False,
-    no_ask: Annotated[bool, typer.Option("--no-ask", help="Ask no scheduler: what files tell is enough.")] = False,
+    no_ask: NoAsk = False,
     as_json: AsJson = False,
 ) -> None:
     """List jobs: a line for each call that submitted some, with how many are in which state.
@@ -154,22 +151,13 @@ def _row(line: _Line, *, whole: bool) -> list[Cell]:
     return [
         plain(output.one_line(line.name)),
         plain(output.one_line(first.name)),
-        [(first.state, style_of(first.state))] if len(entries) == 1 else _counts(entries),
+        counts(entries),
         plain(times.stamp(first.submitted) if whole else times.moment(first.submitted)),
         plain("" if span is None else times.duration(span)),
         plain(output.one_line(first.node) if line.single else ""),
         plain(_why(entries)),
         plain(output.one_line(line.jobs[0].folder.root) if whole else ""),
     ]
-
-
-def _counts(entries: list[JobEntry]) -> Cell:
-    """How many jobs are in which state: bad ends first, good ones last."""
-    counts = Counter(entry.state for entry in entries)
-    pieces: Cell = []
-    for state in sorted(counts, key=lambda state: (_ORDER[style_of(state)], state)):
-        pieces += [(", ", "")] * bool(pieces) + [(f"{counts[state]} {output.one_line(state)}", style_of(state))]
-    return pieces
 
 
 def _span(entries: list[JobEntry]) -> float | None:
@@ -187,8 +175,7 @@ def _why(entries: list[JobEntry]) -> str:
     """Why a job is where it is; of several, the ids of those that failed."""
     first = entries[0]
     if len(entries) == 1:
-        ended = exit_text(first.exit_code) if first.failed and first.exit_code else ""
-        return output.one_line(", ".join(filter(None, (ended, first.reason))))
+        return output.one_line(why(first))
     failed = [entry for entry in entries if entry.failed]
     if not failed or len(failed) == len(entries):
         return ""

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.cli.output import fail, one_line
+from submitit.cli.table import cut
 from submitit.storage import registry
 from submitit.views import folder as views
 
@@ -169,7 +170,7 @@ def _listed(choices: list[list[Found]]) -> str:
     for jobs in choices[:_SHOWN]:
         entry = jobs[0].entry
         state = entry.state if len(jobs) == 1 else f"{len(jobs)} jobs"
-        lines.append(f"  {ids(one.entry for one in jobs)}  {one_line(entry.name)}  {state}  in {entry.folder}")
+        lines.append(f"  {ids(one.entry for one in jobs)}  {cut(one_line(entry.name), 40)}  {state}  in {entry.folder}")
     if len(choices) > _SHOWN:
         lines.append(f"  and {len(choices) - _SHOWN} more")
     return "\n".join(lines)
@@ -188,6 +189,11 @@ def ids(entries: Iterable[JobEntry]) -> str:
     return f"{first}-{last}" if whole else f"{first}…{last}"
 
 
-def _ids(found: list[Found]) -> str:
+def named(found: Sequence[Found]) -> str:
+    """Jobs by their ids, in a sentence."""
+    return f"job {found[0].entry.job_id}" if len(found) == 1 else f"{len(found)} jobs: {_ids(found)}"
+
+
+def _ids(found: Sequence[Found]) -> str:
     listed = ", ".join(one.entry.job_id for one in found[:_SHOWN])
     return f"{listed} and {len(found) - _SHOWN} more" if len(found) > _SHOWN else listed
