@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def clean(
-    folder: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER]", show_default="all that you submitted from")
-    ] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", show_default="all that you submitted from")] = None,
     older_than: Annotated[
         str | None,
         typer.Option("--older-than", metavar="AGE", help="Only jobs that have been over for so long: 30d, 12h, 2w."),

@@ -25,7 +25,7 @@ _STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level
 
 
 def doctor(
-    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where jobs are to keep their files.")] = ".",
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where jobs are to keep their files.")] = ".",
     submit: Annotated[bool, typer.Option("--submit", help="Send a test job too, which tells more.")] = False,
     cluster: Annotated[
         str | None,

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def du(
-    folder: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER]", show_default="all that you submitted from")
-    ] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", show_default="all that you submitted from")] = None,
     largest: Annotated[int, typer.Option("--largest", "-n", min=0, help="How many of the largest jobs to name.")] = 5,
     as_json: AsJson = False,
 ) -> None:

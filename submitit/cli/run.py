@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit.cli import output, times
-from submitit.terminal import harmless
+from submitit.cli import logfile, output, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 CONTEXT = {"allow_interspersed_args": False}
 #: How often the logs are looked at while they are followed.
 _LOOK_S = 0.2
-_AT_ONCE = 1 << 20
 
 
 def run(
@@ -92,7 +90,7 @@ def run(
     if not (wait or follow):
         print(job.job_id)
         if sys.stderr.isatty():
-            output.note(f"{_where(job)}. `submitit logs {job.job_id} -f` shows what it prints.")
+            output.note(f"Its{_where(job)[3:]}. `submitit logs {job.job_id} -f` shows what it prints.")
         return
     output.note(f"Submitted job {job.job_id}; {_where(job)}")
     raise typer.Exit(_exit_code(job, follow=follow))
@@ -210,26 +208,20 @@ class _Log:
     """A log that grows, copied to a stream of this process: as it is, or harmless to the terminal that reads it."""
 
     def __init__(self, path: str, stream: Any) -> None:
-        self._path, self._stream, self._offset, self._rest = path, stream, 0, b""
+        self._path, self._stream, self._offset = path, stream, 0
+        self._text = logfile.Harmless() if stream.isatty() else None
 
     def copy(self, *, last: bool = False) -> None:
-        """What was added since the last call: whole lines to a terminal, all of it at the ``last``."""
-        try:
-            with open(self._path, "rb") as file:
-                file.seek(self._offset)
-                while data := file.read(_AT_ONCE):
-                    self._offset += len(data)
-                    self._write(data)
-        except OSError:  # not there yet
-            pass
-        if last and self._rest:
-            self._write(b"\n" if self._stream.isatty() else b"")
+        """What was added since the last call."""
+        for data in logfile.blocks(self._path, self._offset):
+            self._offset += len(data)
+            self._write(data)
+        if last:
+            self._write(b"", last=True)
 
-    def _write(self, data: bytes) -> None:
-        if not self._stream.isatty():
+    def _write(self, data: bytes, *, last: bool = False) -> None:
+        if self._text is None:
             self._stream.buffer.write(data)
         else:
-            whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
-            text = (whole + newline).decode("utf-8", errors="replace")
-            self._stream.write(harmless("\n".join(line.rpartition("\r")[2] for line in text.split("\n"))))
+            self._stream.write(self._text(data, final=last))
         self._stream.flush()
