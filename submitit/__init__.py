@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         UncompletedJobError,
         UntrustedPickleError,
     )
+    from submitit.helpers.progression import progress
     from submitit.local.debug import DebugExecutor, DebugJob
     from submitit.local.local import LocalExecutor, LocalJob
     from submitit.orchestrator.environment import JobEnvironment
@@ -60,6 +61,7 @@ __all__ = [
     "UNSET",
     "as_completed",
     "cancel",
+    "progress",
     "throttle",
     "wait",
     "result_of",
@@ -107,6 +109,7 @@ _HOMES = {
     "UNSET": "submitit.client.parameters",
     "as_completed": "submitit.client.waiting",
     "cancel": "submitit.client.cancelling",
+    "progress": "submitit.helpers.progression",
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
     "result_of": "submitit.client.dependencies",
