@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK = 1 << 16
-#: A control sequence whose end has not come yet; one that is longer than this never ends.
-_UNENDED = re.compile(r"\x1b[^a-zA-Z~\x07]{0,200}\Z")
+#: A control sequence whose end has not come yet (``terminal`` has the kinds); a string longer than this never ends.
+_UNENDED = re.compile(
+    r"(?:(?:\x1b[P\]X^_]|[\x90\x9d\x98\x9e\x9f])[^\x07\x1b\x9c\n]{0,4096}\x1b?|(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[ -/]*)\Z"
+)
 
 
 def last_lines(path: str, count: int, end: int | None = None) -> list[str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 #: What a cell holds: pieces of text, each with a style of ``views.colours`` or ``""``. They are harmless, and of one line.
 Cell = list[tuple[str, str]]
 _GAP = "  "
+#: Less is left of no column.
+_LEAST = 4
 
 
 class Column(NamedTuple):
@@ -71,26 +73,24 @@ def cut(text: str, width: int) -> str:
 
 
 def _size(cell: Cell) -> int:
-    return sum(cells(text) for text, _ in cell)
+    return cells(cell[0][0]) if len(cell) == 1 else sum(cells(text) for text, _ in cell)
 
 
 def _fit(widths: dict[int, int], least: list[int], width: int) -> None:
-    """Take from the widest column that may be cut until all fit, or none can give more."""
-    floors = dict(zip(widths, least, strict=True))
+    """Take from the widest columns that may be cut until all fit; where that is not enough, also of what they should keep."""
+    floors = {place: floor for place, floor in zip(widths, least, strict=True) if floor}
     excess = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - width
-    while excess > 0:
-        spare = [place for place in widths if floors[place] and widths[place] > floors[place]]
-        if not spare:
-            return
-        widest = max(spare, key=lambda place: widths[place] - floors[place])
-        widths[widest] -= 1
-        excess -= 1
+    for kept in (floors, dict.fromkeys(floors, _LEAST)):
+        while excess > 0 and (spare := [place for place in kept if widths[place] > kept[place]]):
+            widths[max(spare, key=lambda place: widths[place] - kept[place])] -= 1
+            excess -= 1
 
 
 def _padded(cell: Cell, size: int, width: int, right: bool) -> str:
     if size > width:
-        cell, size = _cut_cell(cell, width), width
-    text = "".join(output.styled(piece, style) if style else piece for piece, style in cell)
+        cell = _cut_cell(cell, width)
+        size = _size(cell)  # of wide characters half a one may be missing
+    text = cell[0][0] if len(cell) == 1 and not cell[0][1] else output.joined(cell)
     blank = " " * (width - size)
     return blank + text if right else text + blank
 

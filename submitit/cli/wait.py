@@ -55,10 +55,11 @@ def wait(
         those = f"{len(entries)} jobs" if len(entries) > 1 else f"job {entries[0].job_id}"
         ended = f" ({why(bad[0])})" if bad and len(entries) == 1 and why(bad[0]) else ""
         print(f"{those}: {output.joined(counts(entries))}{output.one_line(ended)}")
-        for entry in bad[:_LISTED] if len(entries) > 1 else ():
+        ended_badly = [entry for entry in bad if entry.over] if len(entries) > 1 else []
+        for entry in ended_badly[:_LISTED]:
             print(output.one_line(f"{entry.job_id} {entry.state} {why(entry)}"))
-        if len(entries) > 1 and len(bad) > _LISTED:
-            print(f"and {len(bad) - _LISTED} more")
+        if len(ended_badly) > _LISTED:
+            print(f"and {len(ended_badly) - _LISTED} more")
     if bad:
         raise typer.Exit(1)
 

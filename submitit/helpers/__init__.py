@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from submitit.commands import CommandFunction
     from submitit.environ import environment_variables
     from submitit.helpers.checkpointing import Checkpointable, FunctionSequence
+    from submitit.helpers.command import Command, CommandFailedError
     from submitit.helpers.distributed import TorchDistributedEnvironment
     from submitit.helpers.environment import clean_env
     from submitit.helpers.monitoring import _default_custom_logging, as_completed, monitor_jobs
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpointable",
+    "Command",
+    "CommandFailedError",
     "CommandFunction",
     "DelayedSubmission",
     "FunctionSequence",
@@ -43,6 +46,8 @@ __all__ = [
 
 _HOMES = {
     "Checkpointable": "submitit.helpers.checkpointing",
+    "Command": "submitit.helpers.command",
+    "CommandFailedError": "submitit.helpers.command",
     "CommandFunction": "submitit.commands",
     "DelayedSubmission": "submitit.storage.submission",
     "FunctionSequence": "submitit.helpers.checkpointing",
@@ -66,6 +71,7 @@ if not TYPE_CHECKING:
         (
             "archives",
             "checkpointing",
+            "command",
             "displays",
             "distributed",
             "environment",

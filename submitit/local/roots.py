@@ -60,7 +60,9 @@ class Root:
         return os.path.join(self.directory, f"requeue-{job_id}")
 
     def close(self) -> None:
-        """The last line; an empty directory does not stay behind."""
+        """The last line, unless the whole folder is gone; an empty directory does not stay behind."""
+        if not os.path.isdir(self.path):
+            return
         self.write({"event": "closed", "time": round(time.time(), 3)})
         for path in (self.cancels, self.directory):
             try:
