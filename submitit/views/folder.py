@@ -310,7 +310,8 @@ def _by_scheduler(entry: JobEntry, watcher: SlurmInfoWatcher) -> JobEntry:
         exit_code=exit_code if state.final else None,
         reason=_reason(info.get("Reason", "")),
         node=info.get("NodeList", "") or entry.node,
-        start=queries.timestamp(info.get("Start", "")) or entry.start,
+        # of a job that waits it is when Slurm means to start it
+        start=(queries.timestamp(info.get("Start", "")) if state.begun or state.final else None) or entry.start,
         end=(queries.timestamp(info.get("End", "")) if state.final else None) or entry.end,
     )
 
