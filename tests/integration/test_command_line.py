@@ -379,13 +379,13 @@ def test_retry_submits_what_failed_once_more(living: Jobs, tmp_path: Path) -> No
         living.submit(name, fail_once, str(tmp_path / name)).wait(DEADLINE_S)
     living.submit("fine", triple, 2).wait(DEADLINE_S)
     command = living.command
-    assert command("retry", "flaky").out == "1 -> 4\n"
+    assert command("retry", "flaky", cwd=tmp_path).out == "1 -> 4\n"
     assert command("wait", "4").out == "job 4: COMPLETED\n"
     assert command("result", "4").out == "'went well'\n"
     said = command("retry", "--failed", living.root, "--yes", "--json")
     assert [(row["job_id"], row["new_job_id"]) for row in said.json] == [("1", "5"), ("2", "6")]
     assert command("wait", "5", "6").code == 0
-    (again,) = command("show", "5", "--json").json
+    (again,) = command("show", "4", "--json").json
     assert (again["name"], again["cwd"]) == ("flaky", os.getcwd())
     assert "none of these jobs has failed: COMPLETED" in command("retry", "fine", code=1).err
     assert command("retry", "fine", "--all").out == "3 -> 7\n"
