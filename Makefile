@@ -21,7 +21,7 @@ DEFAULT = $(eval DEFAULT := $(shell tools/find_python))$(or $(DEFAULT),$(error n
 VERSION = $(eval VERSION := $(shell $(DEFAULT) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))$(VERSION)
 
 # The folders too: their times tell that a file was taken away.
-SOURCES := $(shell find submitit \( -name __pycache__ -prune \) -o -type d -print -o -name '*.py' -print -o -name py.typed -print)
+SOURCES := $(shell find submitit \( -name __pycache__ -prune \) -o -type d -print -o -name '*.py' -print -o -name '*.css' -print -o -name '*.js' -print -o -name py.typed -print)
 SOURCES += pyproject.toml README.md LICENSE
 WHEEL := $(BUILD)/wheel
 

@@ -38,11 +38,13 @@ if TYPE_CHECKING:
         UncompletedJobError,
         UntrustedPickleError,
     )
+    from submitit.helpers.progression import progress
     from submitit.local.debug import DebugExecutor, DebugJob
     from submitit.local.local import LocalExecutor, LocalJob
     from submitit.orchestrator.environment import JobEnvironment
     from submitit.orchestrator.retry import MoreMemory, MoreTime, OnException, Retry
     from submitit.slurm.slurm import SlurmExecutor, SlurmJob
+    from submitit.views.usage import usage
 
 __version__ = "2.0.0"
 
@@ -60,9 +62,11 @@ __all__ = [
     "UNSET",
     "as_completed",
     "cancel",
+    "progress",
     "throttle",
     "wait",
     "result_of",
+    "usage",
     "Retry",
     "MoreMemory",
     "MoreTime",
@@ -106,9 +110,11 @@ _HOMES = {
     "UNSET": "submitit.client.parameters",
     "as_completed": "submitit.client.waiting",
     "cancel": "submitit.client.cancelling",
+    "progress": "submitit.helpers.progression",
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
     "result_of": "submitit.client.dependencies",
+    "usage": "submitit.views.usage",
     "Retry": "submitit.orchestrator.retry",
     "MoreMemory": "submitit.orchestrator.retry",
     "MoreTime": "submitit.orchestrator.retry",

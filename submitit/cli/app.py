@@ -17,6 +17,7 @@ COMMANDS = {
     "cancel": "cancel",
     "retry": "retry",
     "result": "result",
+    "report": "report",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")

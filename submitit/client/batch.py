@@ -35,6 +35,8 @@ class DelayedJob(Job[Any]):
         # Everything of a Job would be found on the class; so this comes first, not __getattr__.
         if name.startswith("__") or name in _OWN or name in object.__getattribute__(self, "__dict__"):
             return object.__getattribute__(self, name)
+        if name.startswith(("_ipython_", "_repr_")):
+            raise AttributeError(name)  # a notebook that shows it asks for nothing
         executor = self._submitit_executor
         batch = executor._delayed_batch
         waiting = batch is not None and any(job is self for job, _ in batch)

@@ -55,6 +55,11 @@ class Executor(abc.ABC):
         if "joblib" in sys.modules:
             with contextlib.suppress(ImportError):  # of a version that has no such backends
                 from submitit.client import joblib  # noqa: F401 - its backend is there from now on
+        if "IPython" in sys.modules:
+            with contextlib.suppress(Exception):  # of another version, or another program of that name
+                from submitit.client import formatter
+
+                formatter.register()
 
     @classmethod
     def name(cls) -> str:

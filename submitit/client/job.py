@@ -551,6 +551,21 @@ class Job(Generic[R]):
             return "COMPLETING"  # its results are here
         return "PENDING" if state == "UNKNOWN" and self._submitted_here else state
 
+    def _final_state(self) -> str:
+        """The state that the job, which is over, has ended in. Asks nobody, and opens the results at most."""
+        from submitit.storage import outcome
+
+        if self._ending is not None and self._ending.state:
+            return self._ending.state
+        results = [self._result_path(task) for task in self._tasks]
+        return "COMPLETED" if all(map(outcome.is_success, results)) else "FAILED"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from submitit.client import notebook
+
+        return notebook.of_job(self)
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         for name in ("_sighting", "_ending", "_missing_since", "_submitted_here"):

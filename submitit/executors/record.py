@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from submitit import environ
 from submitit.executors import arrays
 from submitit.storage import journal, names, registry
+from submitit.storage.paths import tagless_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def append(
 
     The jobs are in the queue: that they cannot be noted is logged, and is no error.
     """
-    registry.note(str(layout.root))
+    registry.note(tagless_root(executor.folder))
     try:
         book = journal.Journal(layout.journals / f"{names.client_name()}.jsonl")
         for record in records(executor, jobs, submissions, payload, first, waits):

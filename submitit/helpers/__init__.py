@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from submitit.helpers.environment import clean_env
     from submitit.helpers.monitoring import _default_custom_logging, as_completed, monitor_jobs
     from submitit.helpers.processes import run_cmd
+    from submitit.helpers.progression import progress
     from submitit.helpers.snapshot import RsyncSnapshot, clean_snapshots
     from submitit.orchestrator.environment import JobEnvironment
     from submitit.storage.snapshots import Snapshot
@@ -36,6 +37,7 @@ __all__ = [
     "clean_snapshots",
     "environment_variables",
     "monitor_jobs",
+    "progress",
     "run_cmd",
 ]
 
@@ -54,12 +56,23 @@ _HOMES = {
     "clean_snapshots": "submitit.helpers.snapshot",
     "environment_variables": "submitit.environ",
     "monitor_jobs": "submitit.helpers.monitoring",
+    "progress": "submitit.helpers.progression",
     "run_cmd": "submitit.helpers.processes",
 }
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
-        ("archives", "checkpointing", "distributed", "environment", "monitoring", "processes", "snapshot"),
+        (
+            "archives",
+            "checkpointing",
+            "displays",
+            "distributed",
+            "environment",
+            "monitoring",
+            "processes",
+            "progression",
+            "snapshot",
+        ),
         _HOMES,
     )

@@ -51,7 +51,8 @@ def monitor_jobs(
     """Return when all jobs are over, saying every ``poll_frequency`` seconds how they are.
 
     ``custom_logging(start, number, {"RUNNING": …, "FAILED": …, "DONE": …})`` does the saying, with the jobs' indices; DONE holds
-    the failed ones too. Less than 30 seconds between two looks is refused unless in ``test_mode``.
+    the failed ones too. Less than 30 seconds between two looks is refused unless in ``test_mode``. Where nothing else is to do
+    the saying, a terminal and a notebook show it as ``submitit.progress`` does.
     """
     assert test_mode or poll_frequency >= 30, "You can't refresh too often (>= 30s) to avoid overloading squeue"
     if not jobs:
@@ -62,6 +63,8 @@ def monitor_jobs(
     start = time.time()
     states: dict[str, set[int]] = {"RUNNING": set(), "FAILED": set(), "DONE": set()}
     place = {id(job): index for index, job in enumerate(jobs)}
+    if custom_logging is _default_custom_logging:
+        _watch(jobs)
     waiter = Waiter(jobs)
     pause = 0.0
     while True:
@@ -78,6 +81,16 @@ def monitor_jobs(
         pause = poll_frequency
     _say(f"All jobs finished, jobs with indices {sorted(states['FAILED'])} failed")
     _say(f"Whole process is finished, took {int((time.time() - start) / 60)} minutes")
+
+
+def _watch(jobs: Sequence[Job[Any]]) -> None:
+    """Return when all jobs are over if somebody can look on meanwhile, else at once."""
+    from submitit.helpers import displays
+    from submitit.helpers.progression import Progress
+
+    display = displays.choose(jobs)
+    if not isinstance(display, displays.Lines):
+        Progress(jobs, None, display).wait()
 
 
 def _over_within(waiter: Waiter, seconds: float, place: Mapping[int, int]) -> list[int]:

@@ -124,6 +124,11 @@ class DebugJob(Job[R]):
     def _last_state(self) -> str:
         return self.state
 
+    def _final_state(self) -> str:
+        if self._cancelled:
+            return "CANCELLED"
+        return "COMPLETED" if self._error is None else "FAILED"
+
     def get_info(self, mode: str = "force") -> dict[str, str]:
         return {"STATE": self.state}
 

@@ -87,6 +87,10 @@ class LocalJob(Job[R], Generic[R]):
             return self._ending.state or "COMPLETING"  # its results are here
         return "UNKNOWN" if record is None else record.state
 
+    def _final_state(self) -> str:
+        record = self.watcher.record(self.job_id, mode="cache")
+        return super()._final_state() if record is None or not record.over else record.state
+
     def get_info(self, mode: str = "force") -> dict[str, str]:
         """What is known of the job: ``JobID State NodeList``, and where known ``ExitCode`` (Slurm's ``code:signal`` of the
         worst task), ``TaskExitCodes`` (of each), ``Reason``, ``Start``, ``End``, ``Elapsed`` (seconds), ``Restarts``; how much

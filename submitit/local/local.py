@@ -309,7 +309,7 @@ class LocalExecutor(PicklingExecutor):
         from submitit.storage import registry
         from submitit.storage.journal import Journal
 
-        registry.note(str(self._layout().root))
+        registry.note(tagless_root(self.folder))
         line = record.records(self, jobs[:1], submissions[:1], payload)[0]
         line["jobs"] = [job.job_id for job in jobs]
         if waits is not None:

@@ -79,12 +79,17 @@ class MemoryKills:
 
     def look(self, pids: Iterable[int]) -> None:
         """See which groups these processes are in, and what was counted there."""
-        self._elsewhere = {}
+        elsewhere = {}
         for pid in pids:
             groups = _groups(pid)
-            counter = None if groups in ("", self._own_groups) else _counter(groups)
+            if groups == self._own_groups:
+                continue
+            # On its way out a process is shown in the roots of version 1's hierarchies (cgroup.c, proc_cgroup_show), and one that
+            # was killed for its memory may be long on it.
+            counter = _counter(groups) if groups and not processes.exiting(pid) else self._elsewhere.get(pid)
             if counter is not None and counter != self._own:
-                self._elsewhere[pid] = counter
+                elsewhere[pid] = counter
+        self._elsewhere = elsewhere
         wanted = {*self._elsewhere.values(), *([] if self._own is None else [self._own])}
         for known in self._counts.keys() - wanted:
             del self._counts[known]

@@ -496,6 +496,18 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
+def exiting(pid: int) -> bool:
+    """Whether a process has begun to exit, or is gone; ``False`` where that cannot be told."""
+    fields = _stat(pid)
+    if fields is None:
+        return LINUX
+    return bool(int(fields[6]) & _EXITING)
+
+
+#: PF_EXITING among a task's flags (linux/sched.h; proc_pid_stat(5), field 9).
+_EXITING = 0x4
+
+
 def _cpu_s(fields: list[str]) -> float:
     """CPU seconds of a process and of the children that it waited for."""
     return sum(map(int, fields[11:15])) / _TICKS_S

@@ -315,6 +315,38 @@ def _has_begun(job: Collectable, source: Any, ending: Ending) -> bool:
     return bool(ending.info.get("Start"))
 
 
+def cause_of(job: Collectable) -> str:
+    """Why a job that is over has no value to give, as one line fit for a terminal; ``""`` where it has one, or nobody knows.
+
+    Unlike the error itself it loads nothing that the job has pickled.
+    """
+    from submitit.storage import outcome
+
+    for task in job._tasks:
+        trace = outcome.read_trace(job._result_path(task))
+        if trace is not None:
+            return terminal.harmless(raised(trace))
+    ending: Ending | None = job._ending
+    if ending is None or not ending.state:
+        return ""
+    task = next(iter(ending.exits), job._tasks[0])
+    source = job._source()
+    node = source.node(job.job_id, str(task)) if isinstance(source, MarkerSource) else ""
+    lines = [line for line in _evidence(task, node, ending) if not line.startswith("The scheduler says: ")]
+    lines.sort(key=lambda line: not line.startswith("Out of memory"))
+    reason = ending.info.get("Reason", "")
+    lines += [] if reason in _NOTHING else [terminal.harmless(reason)]
+    return next(iter(lines or tail(job._task_paths(task).stderr).splitlines()[-1:]), "")
+
+
+def raised(trace: str) -> str:
+    """The line of a traceback that names the exception: the first one of its message, where that has several."""
+    lines = [line.rstrip() for line in trace.strip().splitlines()]
+    frames = [number for number, line in enumerate(lines) if line.lstrip(" |").startswith('File "')]
+    after = lines[frames[-1] + 1 :] if frames else lines
+    return next((line for line in after if line[:1].strip()), lines[-1] if lines else "").strip(" |")
+
+
 def _evidence(task: int, node: str, ending: Ending) -> list[str]:
     lines = []
     nodes = ending.info.get("NodeList", "")

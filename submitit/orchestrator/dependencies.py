@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: How long a result may take to be seen on another node.
 VISIBLE_S = 15.0
 _LOOK_S = 0.25
+#: More tasks than a job has.
+_MANY = 1 << 22
 
 
 class Upstream(NamedTuple):
@@ -292,18 +294,30 @@ def upstream_jobs(job: Collectable) -> dict[str, list[Collectable]]:
 def _upstreams(backend: str, folder: str, job_id: str) -> list[Upstream]:
     """The jobs that a job needed the success of, as the journals have it."""
     record = _submission(folder, job_id)
-    listed = list(record.get("after", ()))
-    if own := record.get("after_own"):
-        jobs = record["jobs"]
-        place = int(job_id.partition("_")[2]) if isinstance(jobs, dict) else jobs.index(job_id)
-        listed += own[place]
-    return [_named(backend, record, word) for word in listed]
+    own = record.get("after_own")
+    if isinstance(own, list):
+        from submitit.storage import journal
+
+        place = journal.place_of(record, job_id)
+        own = own[place] if place < len(own) else None
+    return [_named(backend, record, word) for word in (*_words(record.get("after")), *_words(own))]
 
 
 def _ended(backend: str, folder: str, job_id: str) -> list[Upstream]:
     """The jobs that only had to end, as the journals have it."""
     record = _submission(folder, job_id)
-    return [_named(backend, record, word) for word in record.get("after_any", ())]
+    return [_named(backend, record, word) for word in _words(record.get("after_any"))]
+
+
+def _words(listed: Any) -> list[Any]:
+    """What ``noted`` has written, without what it would not write: a journal may be damaged, or be anybody's in a shared folder."""
+    return [word for word in listed if _is_word(word)] if isinstance(listed, list) else []
+
+
+def _is_word(word: Any) -> bool:
+    return isinstance(word, str) or (
+        isinstance(word, list) and len(word) == 2 and all(isinstance(text, str) for text in word)
+    )
 
 
 def _submission(folder: str, job_id: str) -> Any:
@@ -315,7 +329,8 @@ def _submission(folder: str, job_id: str) -> Any:
 
 def _named(backend: str, record: Any, word: Any) -> Upstream:
     job_id, folder = (word, record["folder"]) if isinstance(word, str) else word
-    return Upstream(backend, folder, job_id, tuple(range(_submission(folder, job_id).get("tasks", 1))))
+    tasks = _submission(folder, job_id).get("tasks", 1)
+    return Upstream(backend, folder, job_id, tuple(range(tasks if type(tasks) is int and 0 < tasks < _MANY else 1)))
 
 
 # ---------------------------------------------------------------- who is to blame

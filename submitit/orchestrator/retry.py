@@ -86,7 +86,7 @@ class OnException:
         return any(_class_name(kind) in self.types for kind in type(error).__mro__)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Retry:
     """When a job that failed runs again, by the reason for which it failed, under the same id and with the same files.
 
@@ -151,6 +151,9 @@ class Retry:
         policies = {OUT_OF_MEMORY: out_of_memory, TIMEOUT: timeout, EXCEPTION: exception}
         for name, value in {**policies, **counts, "delay_s": delay_s}.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"Retry({', '.join(f'{name}={getattr(self, name)!r}' for name in self.plain())})"
 
     def times(self, reason: str) -> int:
         """How often a job may run again for this reason."""

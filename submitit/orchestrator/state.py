@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class StateKind(enum.Enum):
+    """What a state means for who looks at many jobs, from what is over to what has not begun. Views have a colour for each."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
 
 
 class JobState(enum.Enum):
@@ -70,6 +86,11 @@ class JobState(enum.Enum):
         return self in _BEGUN
 
     @property
+    def kind(self) -> StateKind:
+        """What the state means for who looks at many jobs."""
+        return _KINDS.get(self, StateKind.WAITING)
+
+    @property
     def over_if_gone(self) -> bool:
         """Whether a job in this state is over once it has left the queue."""
         return self.final or self in _OVER_IF_GONE
@@ -87,6 +108,15 @@ _BEGUN = frozenset(
         JobState.STOPPED,
     }
 )
+_KINDS = {
+    **dict.fromkeys(_BEGUN, StateKind.RUNNING),
+    **dict.fromkeys((state for state in JobState if state.over_if_gone), StateKind.FAILED),
+    JobState.COMPLETED: StateKind.SUCCEEDED,
+    JobState.CANCELLED: StateKind.CANCELLED,
+    JobState.REVOKED: StateKind.CANCELLED,
+    JobState.UPDATE_DB: StateKind.UNKNOWN,
+    JobState.UNKNOWN: StateKind.UNKNOWN,
+}
 # FINISHED and INTERRUPTED are what local jobs of version 1 print; OUT_OF_ME is sacct's cut word.
 _BY_WORD = {state.value: state for state in JobState} | {
     "FINISHED": JobState.COMPLETED,
@@ -94,3 +124,19 @@ _BY_WORD = {state.value: state for state in JobState} | {
     "OUT_OF_ME": JobState.OUT_OF_MEMORY,
     "CANCELED": JobState.CANCELLED,
 }
+
+
+def count_states(words: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
+    """How many there are of each state, in the order of ``StateKind``: what is over first.
+
+    ``words`` are those of all jobs, or how often each occurs.
+    """
+    found: dict[JobState, int] = {}
+    for word, count in Counter[str](words).items():
+        state = JobState.read(word)
+        found[state] = found.get(state, 0) + count
+    return {state.value: found[state] for state in sorted(found, key=_PLACES.__getitem__)}
+
+
+_KIND_ORDER = list(StateKind)
+_PLACES = {state: (_KIND_ORDER.index(state.kind), place) for place, state in enumerate(JobState)}

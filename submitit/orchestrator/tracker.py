@@ -171,6 +171,8 @@ class Waiter:
         self._lazy: dict[Waitable, None] = {}
         self._suspects: dict[int, Waitable] = {}
         self._fresh: list[Waitable] = []
+        #: The jobs that there was news of, for who wants to know more than their ends: who sets it takes them out.
+        self.mentioned: dict[Waitable, None] | None = None
         self._heard: dict[int, float] = {}
         self._idle_until = float("-inf")
         self._swept: Sweep | None = None
@@ -325,6 +327,8 @@ class Waiter:
         if not (looked or self._suspects or self._plain):
             return None
         looked.update(dict.fromkeys(self._suspects.values()))
+        if self.mentioned is not None:
+            self.mentioned.update(looked)
         return [job for job in looked if self._look(job)]
 
     def _look(self, job: Waitable) -> bool:

@@ -106,6 +106,15 @@ class SlurmJob(Job[R]):
             return "COMPLETED" if self._ending is not None and attempt.exits.get("batch") == 0 else state
         return "RUNNING" if attempt.started and not attempt.exits and not attempt.terminated else state
 
+    def _final_state(self) -> str:
+        if self._successor is not None:
+            return self._successor._final_state()
+        if self._events_path is not None and not (self._ending and self._ending.state):
+            attempt = marker_source(self._events_path).attempt(self.job_id)
+            if attempt is not None and attempt.exits.get("batch") == 0:
+                return "COMPLETED"  # without opening the results of thousands: a function that failed is an exit code
+        return super()._final_state()
+
     def _source(self) -> Source | None:
         if self._events_path is None and not self._looked_up:
             self._looked_up = True

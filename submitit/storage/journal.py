@@ -175,12 +175,19 @@ def find_submission(layout: Layout, job_id: str, *, trust: bool = True) -> Submi
 def payload_index(submission: Submission, job_id: str) -> int:
     """Which element of the submission's payload a job of it runs; ``ValueError`` for a job that is not of it."""
     jobs = submission["jobs"]
+    first = jobs.get("first", 0) if isinstance(jobs, dict) else submission.get("first", 0)
+    return first + place_of(submission, job_id)
+
+
+def place_of(submission: Submission, job_id: str) -> int:
+    """The place of a job among those of a submission, from 0; ``ValueError`` for a job that is not of it."""
+    jobs = submission["jobs"]
     if not isinstance(jobs, dict):
-        return submission.get("first", 0) + jobs.index(job_id)
+        return jobs.index(job_id)
     array, _, index = job_id.partition("_")
     if array != jobs["array"] or not index.isdecimal() or int(index) >= jobs["count"]:
         raise ValueError(f"{job_id} is not a job of array {jobs['array']} with {jobs['count']} elements")
-    return jobs.get("first", 0) + int(index)
+    return int(index)
 
 
 def _named_in(record: dict[str, Any]) -> list[str]:

@@ -153,6 +153,38 @@ def read_footer(path: StrPath) -> Footer | None:
     return None if about is None else _parse_footer(about)
 
 
+def is_success(path: StrPath) -> bool:
+    """Whether a result file says that the function returned. Nothing is unpickled."""
+    footer = read_footer(path)
+    return _first_words(path)[:1] == ["success"] if footer is None or footer.success is None else footer.success
+
+
+def read_trace(path: StrPath) -> str | None:
+    """The text of the traceback in a result file; ``None`` where the function returned, or there is no such file.
+
+    Nothing is unpickled, so that it does not matter whose file it is, and what the exception's module does at its import.
+    """
+    words = _first_words(path)
+    return words[1] if len(words) == 2 and words[0] == "error" else None
+
+
+def _first_words(path: StrPath) -> list[str]:
+    """The strings that a result file begins with: how the function ended, and of one that raised the traceback."""
+    import pickletools
+
+    words: list[str] = []
+    try:
+        with open(path, "rb") as file:
+            for _, argument, _ in pickletools.genops(file):
+                if isinstance(argument, str):
+                    words.append(argument)
+                    if len(words) == 2 or argument != "error":
+                        break
+    except (OSError, ValueError, EOFError):
+        pass  # cut short, or no pickle
+    return words
+
+
 def _footer_line(footer: Footer) -> bytes:
     fields = {key: value for key, value in footer._asdict().items() if value is not None}
     try:

@@ -24,7 +24,7 @@ def attempts(folder: Folder, entry: JobEntry) -> list[Attempt]:
         return earlier
     last = Attempt(
         entry.attempt,
-        entry.state,
+        newest.state,
         node=newest.node,
         exit_code=entry.exit_code,
         start=newest.start,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from typing import TYPE_CHECKING, Any
 
 from submitit.orchestrator.sources import marker_source
-from submitit.orchestrator.state import JobState
 from submitit.storage import outcome
 from submitit.storage.journal import read_journal
 from submitit.storage.paths import Layout, tagless_root
+from submitit.views import told
 from submitit.views.entry import JobEntry
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from submitit.client.attempt import Attempt
     from submitit.local.journals import JournalSource
-    from submitit.local.records import Record
     from submitit.orchestrator import sources
     from submitit.orchestrator.sources import MarkerSource
     from submitit.slurm.watcher import SlurmInfoWatcher
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     StrPath = str | os.PathLike[str]
     Key = tuple[str, str]
 
-#: For how long a job that has left no trace, and that nobody knows, may still be on its way.
-GRACE_S = 60.0
 #: More jobs than one line of a journal tells of.
 _MANY = 1 << 22
 
@@ -76,9 +72,15 @@ class Folder:
         return refresh([self], ask=ask)
 
     def detailed(self, entry: JobEntry) -> JobEntry:
-        """The same job with its node, times and usage, for which its own files are opened."""
+        """The same job with its node, times and usage, for which its own files are opened.
+
+        One that runs, for all that is known, and has left all its results is over: so it is for who waits for it, too.
+        """
         footers = [outcome.read_footer(entry.paths(task).locate("result_pickle")) for task in range(entry.tasks)]
         told = [footer for footer in footers if footer is not None and footer.attempt in (None, entry.attempt)]
+        if entry.running and len(told) == entry.tasks:
+            good = all(footer.success for footer in told)
+            entry = entry._replace(state="COMPLETED" if good else "FAILED", over=True)
         start = entry.start or min((footer.start for footer in told if footer.start), default=None)
         end = entry.end or (max((footer.end for footer in told if footer.end), default=None) if entry.over else None)
         node = entry.node or ",".join(dict.fromkeys(footer.host for footer in told if footer.host))
@@ -94,6 +96,26 @@ class Folder:
             cpu_s=max(sum(cpu), entry.cpu_s or 0.0) if cpu else entry.cpu_s,
             max_rss_mb=max([*most, entry.max_rss_mb or 0.0]) or None,
         )
+
+    def earlier_attempts(self, entry: JobEntry) -> list[Attempt]:
+        """The attempts of a job before its newest one, as far as journals and markers tell of them."""
+        if entry.backend == "local":
+            from submitit.local import history
+
+            if entry.attempt > len(self._earlier.get(entry.job_id, ())):
+                self._earlier = history.earlier(self.root)
+            return [one._replace(paths=entry.paths()) for one in self._earlier.get(entry.job_id, ())]
+        from submitit.client.attempt import Attempt
+        from submitit.slurm import history as slurm_history
+
+        found = []
+        source = self._markers(entry)
+        for marked in source.attempts(entry.job_id):
+            if marked.number < entry.attempt:
+                start, end, node = self._marked(entry, marked.number)
+                attempt = Attempt(marked.number, "UNKNOWN", start=start, end=end, paths=entry.paths())
+                found.append(slurm_history.by_markers(attempt, marked, node))
+        return found
 
     # ---- what `refresh` does, for one folder of several
 
@@ -134,9 +156,9 @@ class Folder:
         if self._local is not None:
             self._local.refresh()
         for key in list(self._open):
-            entry, settled = self._entries[key], True
+            entry = self._entries[key]
             if entry.backend == "local":
-                told = _by_record(entry, self._journals().record(entry.job_id))
+                found, settled = told.by_record(entry, self._journals().record(entry.job_id)), True
             elif entry.backend == "slurm":
                 client = self._clients[key]
                 if client not in markers:
@@ -147,15 +169,16 @@ class Folder:
                     unsettled.append(key)
                     continue  # what the scheduler has said meanwhile stands until a marker says more
                 self._open[key] = (marked,)
-                told, settled = _by_markers(entry, marked)
+                found, settled = told.by_markers(entry, marked)
             else:
-                told = _by_results(entry)
+                found = told.by_results(entry)
+                settled = found.over
             if not settled:
                 unsettled.append(key)
-            elif told.over:
+            elif found.over:
                 del self._open[key]
-            if told != entry:
-                self._entries[key], changed = told, True
+            if found != entry:
+                self._entries[key], changed = found, True
         return changed, unsettled
 
     def _journals(self) -> JournalSource:
@@ -165,26 +188,6 @@ class Folder:
             self._local = journal_source(self.root)
             self._local.refresh()
         return self._local
-
-    def earlier_attempts(self, entry: JobEntry) -> list[Attempt]:
-        """The attempts of a job before its newest one, as far as journals and markers tell of them."""
-        if entry.backend == "local":
-            from submitit.local import history
-
-            if entry.attempt > len(self._earlier.get(entry.job_id, ())):
-                self._earlier = history.earlier(self.root)
-            return [one._replace(paths=entry.paths()) for one in self._earlier.get(entry.job_id, ())]
-        from submitit.client.attempt import Attempt
-        from submitit.slurm import history as slurm_history
-
-        found = []
-        source = self._markers(entry)
-        for told in source.attempts(entry.job_id):
-            if told.number < entry.attempt:
-                start, end, node = self._marked(entry, told.number)
-                attempt = Attempt(told.number, "UNKNOWN", start=start, end=end, paths=entry.paths())
-                found.append(slurm_history.by_markers(attempt, told, node))
-        return found
 
     def _markers(self, entry: JobEntry) -> MarkerSource:
         return marker_source(f"{self._layout.events}/{self._clients[entry.folder, entry.job_id]}")
@@ -204,21 +207,29 @@ def refresh(folders: Iterable[Folder], *, ask: bool = True) -> bool:
     """Bring several folders up to date, with one question to the scheduler for all; as ``Folder.refresh``."""
     looked = [(folder, *folder._look()) for folder in folders]
     changed = any(fresh for _, fresh, _ in looked)
+    if not ask:
+        return changed
     unsettled = [(folder, key) for folder, _, keys in looked for key in keys]
     slurm = [(folder, key) for folder, key in unsettled if folder._entries[key].backend == "slurm"]
-    if not ask or not slurm or shutil.which("squeue") is None:
-        return changed
-    watcher = _slurm_watcher()
-    for _, (_, job_id) in slurm:
-        watcher.register_job(job_id)
-    watcher.update_if_long_enough("standard")
-    for folder, key in slurm:
-        entry = folder._entries[key]
-        told = _by_scheduler(entry, watcher)
-        if told != entry:
-            folder._entries[key], changed = told, True
-        if watcher.is_done(entry.job_id, mode="cache"):
+    watcher = _slurm_watcher() if slurm and shutil.which("squeue") else None
+    if watcher is not None:
+        for _, (_, job_id) in slurm:
+            watcher.register_job(job_id)
+        watcher.update_if_long_enough("standard")
+    for folder, key in unsettled:
+        entry = found = folder._entries[key]
+        if entry.backend != "slurm":
+            found = told.by_plugin(entry)
+            settled = found.over
+        elif watcher is not None:
+            found = told.by_scheduler(entry, watcher)
+            settled = watcher.is_done(entry.job_id, mode="cache")
+        else:
+            settled = False
+        if settled:
             del folder._open[key]
+        if found != entry:
+            folder._entries[key], changed = found, True
     return changed
 
 
@@ -233,91 +244,6 @@ def _slurm_watcher() -> SlurmInfoWatcher:
 
         _watcher = SlurmInfoWatcher()
     return _watcher
-
-
-# ---- one job, by what tells of it
-
-
-def _by_record(entry: JobEntry, record: Record | None) -> JobEntry:
-    """A local job, by its controller's journal."""
-    from submitit.local.records import worst
-
-    if record is None:
-        lost = time.time() - entry.submitted > GRACE_S
-        return entry._replace(state="UNKNOWN", over=True, reason="no controller has it") if lost else entry
-    return entry._replace(
-        state=record.state,
-        over=record.over,
-        attempt=record.attempt,
-        exit_code=worst(record.exits),
-        reason=record.reason or record.memory_kill,
-        node=record.node,
-        start=record.start or None,
-        end=record.end or None,
-        cpu_s=record.cpu_s if record.end else None,
-        max_rss_mb=record.peak_mb or None,
-    )
-
-
-def _by_markers(entry: JobEntry, told: sources.Attempt | None) -> tuple[JobEntry, bool]:
-    """A job by the markers of its newest attempt; and whether they are all there is to know."""
-    if told is None:
-        return entry, False
-    codes = [128 - code if code > 128 else code for code in told.exits.values()]
-    worst = min(codes, key=lambda code: (code >= 0, code == 0), default=None)
-    known = entry._replace(attempt=told.number, exit_code=worst)
-    if told.retried or told.requeued:
-        return known._replace(state="REQUEUED", reason=told.retried), False
-    if "batch" not in told.exits:
-        begun = bool(told.started or told.recorded)
-        return known._replace(state="RUNNING" if begun else entry.state, exit_code=worst or None), False
-    if not told.exits["batch"] and len(told.recorded - {"batch"}) >= entry.tasks:
-        return known._replace(state="COMPLETED", over=True), True
-    # Of what was told to end, or killed, the scheduler knows why; and whether it runs again.
-    settled = not told.terminated and worst is not None and worst > 0
-    return known._replace(state="FAILED", over=True), settled
-
-
-def _by_results(entry: JobEntry) -> JobEntry:
-    """A job of a backend that leaves no markers: it is over when every task has left a result."""
-    found = [entry.paths(task).locate("result_pickle") for task in range(entry.tasks)]
-    if not all(map(os.path.exists, found)):
-        return entry
-    footers = [outcome.read_footer(path) for path in found]
-    success = all(footer is not None and footer.success for footer in footers)
-    return entry._replace(state="COMPLETED" if success else "FAILED", over=True)
-
-
-def _by_scheduler(entry: JobEntry, watcher: SlurmInfoWatcher) -> JobEntry:
-    """A job by what Slurm has answered. Where it knows nothing, markers and results decide."""
-    from submitit.slurm import queries
-
-    info = watcher.get_info(entry.job_id, mode="cache")
-    state = JobState.read(info.get("State", ""))
-    if state is JobState.UNKNOWN or info.get("Vanished"):
-        if entry.over or not watcher.told_by_scheduler or time.time() - entry.submitted < GRACE_S:
-            return entry
-        found = _by_results(entry)
-        return found if found.over else entry._replace(state="UNKNOWN", reason="Slurm does not know it any more")
-    if state is JobState.PENDING and entry.state == "RUNNING":
-        return entry  # a marker is quicker
-    code, _, signal = info.get("ExitCode", "").partition(":")
-    told = -int(signal) if signal.strip("0").isdecimal() else int(code) if code.isdecimal() else None
-    exit_code = entry.exit_code or told  # a task's own says more than that of the script around it
-    return entry._replace(
-        state=state.value,
-        over=state.final or watcher.is_done(entry.job_id, mode="cache"),
-        exit_code=exit_code if state.final else None,
-        reason=_reason(info.get("Reason", "")),
-        node=info.get("NodeList", "") or entry.node,
-        # of a job that waits it is when Slurm means to start it
-        start=(queries.timestamp(info.get("Start", "")) if state.begun or state.final else None) or entry.start,
-        end=(queries.timestamp(info.get("End", "")) if state.final else None) or entry.end,
-    )
-
-
-def _reason(text: str) -> str:
-    return "" if text in ("None", "(null)") else text
 
 
 # ---- what a journal holds

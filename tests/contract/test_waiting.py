@@ -25,6 +25,20 @@ def test_wait_and_as_completed(executor: submitit.AutoExecutor) -> None:
     assert sorted(asyncio.run(use())) == [0, 2, 4]
 
 
+def test_progress_yields_each_and_says_how_they_are(
+    executor: submitit.AutoExecutor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs: list[submitit.Job[Any]] = [*executor.map_array(calls.add, [1, 2], [3, 4]), executor.submit(calls.fail, "so")]
+    assert set(submitit.progress(jobs)) == set(jobs)
+    *_, summary, failure = capsys.readouterr().out.splitlines()
+    assert summary.endswith(": 2 COMPLETED, 1 FAILED")
+    assert "3 of 3 jobs over after" in summary
+    assert failure.endswith(f"Job {jobs[2].job_id} fail FAILED: ValueError: so")
+    html = jobs[2]._repr_html_()
+    assert "ValueError: so" in html
+    assert "fail</b> job" in html
+
+
 def test_the_first_exception_ends_the_wait(executor: submitit.AutoExecutor) -> None:
     job = executor.submit(calls.fail, "as asked")
     assert submitit.wait([job], return_when="FIRST_EXCEPTION").done == {job}

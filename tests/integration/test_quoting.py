@@ -84,9 +84,9 @@ def arrives(case: Case, job: submitit.Job[dict[str, Any]], directory: Path) -> d
     return seen
 
 
-def local(cases: list[Case]) -> None:
-    with tempfile.TemporaryDirectory() as made, pytest.MonkeyPatch.context() as patch:
-        places = [Path(made, str(number)) for number in range(len(cases))]
+def local(directory: Path, cases: list[Case]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        places = [Path(tempfile.mkdtemp(dir=directory)) for _ in cases]
         jobs = [submit(case, "local", place, patch) for case, place in zip(cases, places, strict=True)]
         for case, job, place in zip(cases, jobs, places, strict=True):
             arrives(case, job, place)
@@ -106,16 +106,16 @@ def slurm_(slurm: SlurmCluster, directory: Path, cases: list[Case]) -> None:
 
 
 @FEW
-@given(st.lists(CASES, min_size=5, max_size=5))
-def test_what_is_meant_arrives_in_local_jobs(cases: list[Case]) -> None:
-    local(cases)
+@given(cases=st.lists(CASES, min_size=5, max_size=5))
+def test_what_is_meant_arrives_in_local_jobs(tmp_path: Path, cases: list[Case]) -> None:
+    local(tmp_path, cases)
 
 
 @pytest.mark.long
 @MANY
-@given(st.lists(CASES, min_size=20, max_size=20))
-def test_what_is_meant_arrives_in_many_local_jobs(cases: list[Case]) -> None:
-    local(cases)
+@given(cases=st.lists(CASES, min_size=20, max_size=20))
+def test_what_is_meant_arrives_in_many_local_jobs(tmp_path: Path, cases: list[Case]) -> None:
+    local(tmp_path, cases)
 
 
 @pytest.mark.slurm

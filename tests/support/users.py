@@ -126,6 +126,7 @@ def make_user(name: str = TEST_USER) -> User:
     except KeyError:
         _run("useradd", "--create-home", "--user-group", "--shell", "/bin/sh", name)
         entry = pwd.getpwnam(name)
+        os.chown(entry.pw_dir, entry.pw_uid, entry.pw_gid)  # one that killed tests have left is somebody else's by now
     if entry.pw_uid == 0:
         raise UserError(f"{name} is no ordinary user")
     for directory in closed_directories():

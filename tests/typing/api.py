@@ -37,6 +37,8 @@ def executors(executor: submitit.AutoExecutor) -> None:
     all_later: list[submitit.Job[int]] = executor.map_array(add, [submitit.result_of(later)])
 
     jobs: list[submitit.Job[str]] = executor.map_array(name, [1, 2])
+    print((submitit.usage(jobs)[0]["max_rss_mb"] or 0.0) + 1.0)
+    print(submitit.usage("logs")[0]["memory"])  # type: ignore[typeddict-item]
     executor.map_array(name, 3)  # type: ignore[call-overload]
     others: list[submitit.Job[int]] = executor.submit_array([lambda: 1, lambda: 2])
     with executor.batch(allow_implicit_submissions=True):

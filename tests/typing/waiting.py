@@ -19,6 +19,10 @@ def verbs(jobs: list[submitit.Job[int]], one: submitit.Job[str]) -> None:
     assert_type([job.result() for job in submitit.as_completed(jobs, timeout=3)], list[int])
     assert_type(next(submitit.as_completed({one})).result(), str)
     over: Iterator[submitit.Job[int]] = submitit.as_completed(jobs)
+    assert_type([job.result() for job in submitit.progress(jobs, timeout=3, title="sweep")], list[int])
+    with submitit.progress({one}) as shown:
+        assert_type(next(shown).result(), str)
+        shown.wait()
     submitit.cancel(jobs)
     submitit.cancel(job for job in jobs)
     print(over)
@@ -26,6 +30,8 @@ def verbs(jobs: list[submitit.Job[int]], one: submitit.Job[str]) -> None:
 
 def wrong(jobs: list[submitit.Job[int]], one: submitit.Job[str]) -> None:
     submitit.wait(one)  # type: ignore[arg-type]
+    submitit.progress(one)  # type: ignore[arg-type]
+    submitit.progress(jobs, 3.0)  # type: ignore[call-arg]
     submitit.wait([3])  # type: ignore[arg-type]
     submitit.wait(jobs, "3")  # type: ignore[arg-type]
     submitit.wait(jobs, return_when=1)  # type: ignore[arg-type]

@@ -72,4 +72,5 @@ def test_wheel_holds_the_package_alone() -> None:
     assert {path.parts[0] for path in files} == {"submitit", f"submitit-{submitit.__version__}.dist-info"}
     installed = {path.as_posix() for path in files if path.parts[0] == "submitit"}
     written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "submitit").rglob("*.py")}
-    assert installed == written | {"submitit/py.typed"}
+    pages = {f"submitit/views/report/page.{kind}" for kind in ("css", "js")}
+    assert installed == written | pages | {"submitit/py.typed"}

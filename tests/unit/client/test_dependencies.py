@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 import submitit
 from submitit import result_of
+from submitit.orchestrator import dependencies
+from submitit.storage.journal import Journal
 from support import calls, dependents
 from support.backends import DEBUG, LOCAL, PLUGIN
+
+#: JSON, much of it nearly what a journal holds.
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["1", "2", "", "/x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
 
 
 @pytest.mark.usefixtures("queue_plugin")
@@ -55,3 +68,15 @@ print(*(name for name in sys.modules if "dependencies" in name))
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout.strip() == ""
+
+
+@hypothesis.given(st.fixed_dictionaries({}, optional=dict.fromkeys(("after", "after_any", "after_own", "tasks"), ODD)))
+def test_what_a_journal_says_of_others_may_be_anything(fields: dict[str, Any]) -> None:
+    """It may be damaged, or be anybody's in a shared folder: who asks why a job failed is told of what can be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = {"event": "submitted", "folder": folder, "jobs": ["1", "2"], "payload": "p", **fields}
+        Journal(f"{folder}/.submitit/journal/client.jsonl").append(line)
+        job: submitit.LocalJob[Any] = submitit.LocalJob(folder, "2")
+        found = dependencies.upstream_jobs(job)
+        assert set(found) == {"after", "after_any"}
+        assert all(isinstance(one.job_id, str) for one in found["after"])

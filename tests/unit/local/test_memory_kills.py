@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from submitit.local import memory_kills
+from submitit.local import memory_kills, processes
 from submitit.local.memory_kills import Counter, MemoryKills
 from submitit.local.usage import Usage
 
@@ -75,6 +76,24 @@ def test_a_kill_explains_no_death_much_later(counter: Counter, monkeypatch: pyte
     kills.look([os.getpid()])
     monkeypatch.setattr(memory_kills, "DYING_S", -1.0)
     assert not explain(kills)
+
+
+@pytest.mark.skipif(not processes.LINUX, reason="only Linux counts")
+def test_a_process_that_is_about_to_be_gone_is_where_it_was(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel shows it in other groups than it was in."""
+    shown = memory_kills._groups
+    monkeypatch.setattr(memory_kills, "_groups", lambda pid: shown(pid) if pid == "self" else "0::/elsewhere\n")
+    kills = MemoryKills(counter)
+    victim = subprocess.Popen(["sleep", "60"])
+    victim.kill()
+    os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT)
+    count(counter, 4)
+    kills.look([victim.pid])
+    assert kills.explain(victim.pid, 0, 0.0, Usage())
+    victim.wait()
+    count(counter, 5)
+    kills.look([victim.pid])
+    assert kills.explain(victim.pid, 0, 0.0, Usage()), "nor when it is gone"
 
 
 def test_which_exit_codes_may_be_kills() -> None:

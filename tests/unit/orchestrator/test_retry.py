@@ -40,6 +40,16 @@ def test_what_is_written_is_read_back(policy: Retry) -> None:
     assert Retry.read(json.loads(json.dumps(policy.plain(), allow_nan=False))) == policy
     assert pickle.loads(pickle.dumps(policy)) == policy
     assert hash(policy) == hash(Retry.read(policy.plain()))
+    # as somebody would write it: what has its default is not there
+    names = {
+        "MoreMemory": MoreMemory,
+        "MoreTime": MoreTime,
+        "OnException": OnException,
+        "Retry": Retry,
+        "inf": math.inf,
+    }
+    assert eval(repr(policy), names) == policy
+    assert repr(Retry(killed=1)) == "Retry(killed=1)"
 
 
 def test_defaults() -> None:
