@@ -83,7 +83,8 @@ def calls(known: Iterable[Folder]) -> list[list[Found]]:
     for folder in known:
         for entry in folder.entries:
             by_call.setdefault(id(entry.submission), []).append(Found(folder, entry))
-    return sorted(by_call.values(), key=lambda jobs: -jobs[0].entry.submitted)
+    # turned round as a whole: of two of one moment the later one stands later in the journal
+    return sorted(by_call.values(), key=lambda jobs: jobs[0].entry.submitted)[::-1]
 
 
 def complete(incomplete: str) -> list[tuple[str, str]]:

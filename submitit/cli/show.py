@@ -142,8 +142,8 @@ def _asked(given: Asked) -> str:
 
 
 def _ran(entry: JobEntry) -> str:
-    if entry.start is None:
-        return ""
+    if entry.start is None or not (entry.running or entry.over):
+        return ""  # of one that waits to run again it was the attempt before
     where = f" on {entry.node}" if entry.node else ""
     until = f", until {times.stamp(entry.end)}" if entry.end is not None else "" if entry.over else ", and runs"
     return f"{_span(entry.start, entry.end)}{where}, from {times.stamp(entry.start)}{until}"

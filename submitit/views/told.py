@@ -91,7 +91,8 @@ def by_scheduler(entry: JobEntry, watcher: SlurmInfoWatcher) -> JobEntry:
         exit_code=exit_code if state.final else None,
         reason=_reason(info.get("Reason", "")),
         node=info.get("NodeList", "") or entry.node,
-        start=queries.timestamp(info.get("Start", "")) or entry.start,
+        # of a job that waits it is when Slurm means to start it
+        start=(queries.timestamp(info.get("Start", "")) if state.begun or state.final else None) or entry.start,
         end=(queries.timestamp(info.get("End", "")) if state.final else None) or entry.end,
         # of what was killed nobody else knows
         max_rss_mb=used / 1024**2 if (used := queries.memory_bytes(info.get("MaxRSS", ""))) else entry.max_rss_mb,

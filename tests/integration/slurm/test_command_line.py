@@ -89,6 +89,9 @@ def test_a_job_is_followed_and_another_cancelled(
 ) -> None:
     (held,) = submit("held", go_wrong_at, [0], additional_parameters={"hold": True})
     assert re.search(r" PENDING .* JobHeldUser ", command("ls", "--name", "held").lines[1])
+    out = command("show", "held").out
+    assert "  why         JobHeldUser\n" in out
+    assert "  ran " not in out
     assert "has not begun (PENDING): -f waits for it" in command("logs", "held", code=1).err
     (job,) = submit("talks", print_until, [str(tmp_path / "go")], additional_parameters={})
     follower = command.start("logs", "-f", "-1")
