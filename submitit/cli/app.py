@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 #: By name, in the order of the help: the module of this package that holds the function of that name.
 COMMANDS = {
     "ls": "ls",
+    "top": "top",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")

@@ -1,0 +1,148 @@
+"""All that is known of one job, in lines for a person."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from submitit.cli.tui.columns import age, duration, ending, plain
+from submitit.cli.tui.groups import group_of
+from submitit.cli.tui.pager import Said
+from submitit.cli.tui.table import elapsed
+from submitit.cli.tui.tail import Tail
+from submitit.views.asked import asked
+from submitit.views.colours import style_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from submitit.client.attempt import Attempt
+    from submitit.views.entry import JobEntry
+
+_INDENT = 12
+#: Of the errors of a job that has failed.
+_LAST_LINES = 15
+
+
+def describe(entry: JobEntry, attempts: list[Attempt], now: float, errors: list[str]) -> list[Said]:
+    """The record of a job, its attempts, what it asked for and used, and where its files lie.
+
+    Args:
+        entry: with its details, see ``Folder.detailed``.
+        attempts: all of them, see ``views.attempts``.
+        now: for what goes on.
+        errors: the last lines of its stderr, of a job that has failed.
+    """
+    return list(_described(entry, attempts, now, errors))
+
+
+def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: list[str]) -> Iterator[Said]:
+    def line(label: str, text: str, style: str = "") -> Iterator[Said]:
+        if text:
+            yield Said(plain(text), style, label, _INDENT)
+
+    given = entry.submission
+    yield from line("Job", f"{entry.job_id}  ({entry.backend}{_place(entry)})")
+    yield from line("Name", entry.name)
+    yield from line("Function", entry.function)
+    yield from line("State", entry.state, group_of(entry).value)
+    yield from line("Reason", ", ".join(filter(None, (ending(entry.exit_code), entry.reason))))
+    yield from line("Submitted", f"{_moment(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}")
+    if entry.start:
+        waited = duration(entry.start - entry.submitted) if not entry.attempt else ""
+        yield from line("Started", _moment(entry.start) + (f", after {waited}" if waited else ""))
+    if entry.end:
+        yield from line("Ended", _moment(entry.end))
+    yield from line("Time", duration(elapsed(entry, now)))
+    yield from line("Node", entry.node)
+    yield from line("Asked for", _asked(entry))
+    yield from line("Used", _used(entry, now))
+    if len(attempts) > 1:
+        yield Said("")
+        yield Said(f"{'':4}{'STATE':15}{'STARTED':21}{'TIME':>8}  {'NODE':12}WHY ANOTHER FOLLOWED", "bold", "Attempts", _INDENT)
+        for one in attempts:
+            took = duration(one.end - one.start if one.end and one.start else None)
+            why = ", ".join(filter(None, (ending(one.exit_code), one.again)))
+            started = _moment(one.start) if one.start else ""
+            text = f"{one.number:<4}{plain(one.state):15}{started:21}{took:>8}  {plain(one.node):12}{plain(why)}"
+            yield Said(text, style_of(one.state), "", _INDENT)
+    yield Said("")
+    paths = entry.paths()
+    yield from line("Folder", paths.locate("folder"))
+    yield from line("Stdout", paths.locate("stdout"))
+    yield from line("Stderr", paths.locate("stderr"))
+    yield from line("Result", paths.locate("result_pickle"))
+    yield from line("Started in", given.get("cwd", ""))
+    yield from line("Snapshot", given.get("snapshot", ""))
+    if entry.parameters:
+        yield Said("")
+        for number, (name, value) in enumerate(sorted(entry.parameters.items())):
+            yield Said(plain(f"{name} = {value!r}"), "", "" if number else "Parameters", _INDENT)
+    if errors:
+        yield Said("")
+        for number, text in enumerate(errors):
+            yield Said(text, "", "" if number else "Last words", _INDENT)
+
+
+def last_errors(entry: JobEntry) -> list[str]:
+    """The last lines that a job which has failed has printed as errors. Opens its log."""
+    if not entry.failed:
+        return []
+    tail = Tail(entry.paths().locate("stderr"))
+    tail.read()
+    lines = tail.lines
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines[-_LAST_LINES:]
+
+
+def _place(entry: JobEntry) -> str:
+    jobs = entry.submission["jobs"]
+    if isinstance(jobs, dict):
+        return f", element {entry.job_id.partition('_')[2]} of {jobs['count']}"
+    return f", {jobs.index(entry.job_id) + 1} of {len(jobs)} of one call" if len(jobs) > 1 else ""
+
+
+def _by(user: str, host: str) -> str:
+    return (f" by {user}" if user else "") + (f" on {host}" if host else "")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _asked(entry: JobEntry) -> str:
+    wanted = asked(entry)
+    return ", ".join(
+        filter(
+            None,
+            (
+                _count(wanted.nodes, "node"),
+                _count(wanted.tasks, "task"),
+                _count(wanted.cpus, "CPU"),
+                _count(wanted.gpus, "GPU"),
+                wanted.mem_mb and f"{_memory(wanted.mem_mb)} of memory{' a node' if wanted.nodes > 1 else ''}",
+                wanted.time_s and f"{duration(wanted.time_s)} of time",
+            ),
+        )
+    )
+
+
+def _used(entry: JobEntry, now: float) -> str:
+    wanted, ran = asked(entry), elapsed(entry, now)
+    parts = []
+    if entry.cpu_s is not None:
+        share = f" ({entry.cpu_s / (ran * wanted.cpus):.0%} of the CPUs)" if ran and wanted.cpus and entry.end else ""
+        parts.append(f"{duration(entry.cpu_s)} of CPU time{share}")
+    if entry.max_rss_mb:
+        share = f" ({entry.max_rss_mb / wanted.mem_mb:.0%})" if wanted.mem_mb else ""
+        parts.append(f"{_memory(entry.max_rss_mb)} of memory{share}")
+    return ", ".join(parts)
+
+
+def _count(number: int | None, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""
+
+
+def _memory(mb: float) -> str:
+    return f"{mb / 1024:.3g} GB" if mb >= 1000 else f"{mb:.0f} MB"
