@@ -31,7 +31,9 @@ def top(
     for name, stream in streams.items():
         if not output.in_terminal(stream):
             what = "is a terminal that cannot move its cursor (TERM=dumb)" if stream.isatty() else "is no terminal"
-            output.fail(f"top needs a terminal, and its {name} {what}. submitit ls lists the jobs once, --json for programs.", 2)
+            output.fail(
+                f"top needs a terminal, and its {name} {what}. submitit ls lists the jobs once, --json for programs.", 2
+            )
     if not output.in_colour() or not _has_colours():
         os.environ["NO_COLOR"] = "1"
     else:

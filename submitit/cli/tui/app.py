@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 #: How often it is looked whether jobs have changed, and whether there are folders that were not there before.
 LOOK_S, FOLDERS_S = 1.0, 5.0
 
+
 class Top(App[int]):
     """``submitit top``; its return value is the exit code.
 
@@ -57,6 +58,11 @@ class Top(App[int]):
     #filter-line { height: 1; }
     #filter-label { width: auto; text-style: bold; }
     #filter { width: 1fr; background: ansi_default; color: ansi_default; }
+    #filter > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
+    * {
+        scrollbar-background: ansi_default; scrollbar-background-hover: ansi_default; scrollbar-background-active: ansi_default;
+        scrollbar-color: ansi_default; scrollbar-color-hover: ansi_default; scrollbar-color-active: ansi_default;
+    }
     """
 
     class News(Message):
@@ -81,7 +87,7 @@ class Top(App[int]):
             self.text = text
 
     def __init__(self, folder: str | None) -> None:
-        super().__init__()
+        super().__init__(ansi_color=True)  # before the theme says so: it decides what becomes of colours under NO_COLOR
         self.theme = "ansi-dark"
         self._folder = None if folder is None else views.Folder(folder)
         self._folders: list[Folder] = [] if self._folder is None else [self._folder]
@@ -160,7 +166,9 @@ class Top(App[int]):
             and known.get((entry.folder, entry.job_id), (None,))[0] is not entry
         ]
         if wanted:
-            self.jobs_thread.ask_again(lambda: self.post_message(self.LookedUp([(one, self._detailed(one)) for one in wanted])))
+            self.jobs_thread.ask_again(
+                lambda: self.post_message(self.LookedUp([(one, self._detailed(one)) for one in wanted]))
+            )
 
     def on_top_looked_up(self, message: LookedUp) -> None:
         for before, detailed in message.found:
@@ -193,13 +201,10 @@ class Top(App[int]):
 
     def place(self) -> str:
         """What is shown."""
-        if self._folder is not None:
-            home = os.path.expanduser("~")
-            root = self._folder.root
-            return "~" + root[len(home) :] if root.startswith(home + "/") else root
         if len(self._folders) == 1:
-            return self._folders[0].root
-        return f"{len(self._folders)} folders"
+            home, root = os.path.expanduser("~"), self._folders[0].root
+            return f"~{root[len(home) :]}" if root.startswith(f"{home}/") else root
+        return f"{len(self._folders)} folders" if self._folders else ""
 
     def why_empty(self) -> str:
         """What to say where there is no job."""
@@ -228,7 +233,9 @@ class Top(App[int]):
         word, done = actions.VERBS[verb]
         if not chosen:
             why = "are over already" if verb == "cancel" else "have failed or were cancelled"
-            self.post_message(self.Said(f"Nothing to {verb}: {'all' if verb == 'cancel' else 'none'} of these jobs {why}."))
+            self.post_message(
+                self.Said(f"Nothing to {verb}: {'all' if verb == 'cancel' else 'none'} of these jobs {why}.")
+            )
             return
 
         def perform() -> None:

@@ -77,20 +77,20 @@ def ending(exit_code: int | None) -> str:
         return f"signal {-exit_code}"
 
 
-def why(entry: JobEntry, now: float = 0) -> str:
+def why(entry: JobEntry) -> str:
     """Why a job is where it is: the scheduler's reason, and how its process ended."""
     return plain(", ".join(filter(None, (ending(entry.exit_code), entry.reason))))
 
 
 COLUMNS = (
-    Column("id", "ID", lambda entry, now: plain(entry.job_id), 6, 28),
-    Column("name", "NAME", lambda entry, now: plain(entry.name), 10, 40),
-    Column("state", "STATE", lambda entry, now: plain(entry.state), 13, 13),
+    Column("id", "ID", lambda entry, _: plain(entry.job_id), 6, 28),
+    Column("name", "NAME", lambda entry, _: plain(entry.name), 10, 40),
+    Column("state", "STATE", lambda entry, _: plain(entry.state), 13, 13),
     Column("time", "TIME", lambda entry, now: duration(elapsed(entry, now)), 8, 8),
     Column("submitted", "AGE", lambda entry, now: age(now - entry.submitted), 5, 5, spare=2),
-    Column("node", "NODE", lambda entry, now: plain(entry.node), 6, 20, spare=3),
-    Column("reason", "REASON", why, 12, 60, spare=1),
-    Column("folder", "FOLDER", lambda entry, now: plain(entry.folder), 16, 60, spare=4),
+    Column("node", "NODE", lambda entry, _: plain(entry.node), 6, 20, spare=3),
+    Column("reason", "REASON", lambda entry, _: why(entry), 12, 60, spare=1),
+    Column("folder", "FOLDER", lambda entry, _: plain(entry.folder), 16, 60, spare=4),
 )
 _RIGHT = {"time", "submitted"}
 

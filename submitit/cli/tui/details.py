@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from submitit.cli.tui.columns import age, duration, ending, plain
+from submitit.cli.tui.columns import age, duration, ending, plain, why
 from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.pager import Said
 from submitit.cli.tui.table import elapsed
@@ -46,8 +46,11 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Name", entry.name)
     yield from line("Function", entry.function)
     yield from line("State", entry.state, group_of(entry).value)
-    yield from line("Reason", ", ".join(filter(None, (ending(entry.exit_code), entry.reason))))
-    yield from line("Submitted", f"{_moment(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}")
+    yield from line("Reason", why(entry))
+    yield from line(
+        "Submitted",
+        f"{_moment(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
+    )
     if entry.start:
         waited = duration(entry.start - entry.submitted) if not entry.attempt else ""
         yield from line("Started", _moment(entry.start) + (f", after {waited}" if waited else ""))
@@ -59,12 +62,14 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Used", _used(entry, now))
     if len(attempts) > 1:
         yield Said("")
-        yield Said(f"{'':4}{'STATE':15}{'STARTED':21}{'TIME':>8}  {'NODE':12}WHY ANOTHER FOLLOWED", "bold", "Attempts", _INDENT)
+        yield Said(
+            f"{'':4}{'STATE':15}{'STARTED':21}{'TIME':>8}  {'NODE':12}WHY ANOTHER FOLLOWED", "bold", "Attempts", _INDENT
+        )
         for one in attempts:
             took = duration(one.end - one.start if one.end and one.start else None)
-            why = ", ".join(filter(None, (ending(one.exit_code), one.again)))
+            reason = ", ".join(filter(None, (ending(one.exit_code), one.again)))
             started = _moment(one.start) if one.start else ""
-            text = f"{one.number:<4}{plain(one.state):15}{started:21}{took:>8}  {plain(one.node):12}{plain(why)}"
+            text = f"{one.number:<4}{plain(one.state):15}{started:21}{took:>8}  {plain(one.node):12}{plain(reason)}"
             yield Said(text, style_of(one.state), "", _INDENT)
     yield Said("")
     paths = entry.paths()
@@ -113,19 +118,15 @@ def _moment(seconds: float) -> str:
 
 def _asked(entry: JobEntry) -> str:
     wanted = asked(entry)
-    return ", ".join(
-        filter(
-            None,
-            (
-                _count(wanted.nodes, "node"),
-                _count(wanted.tasks, "task"),
-                _count(wanted.cpus, "CPU"),
-                _count(wanted.gpus, "GPU"),
-                wanted.mem_mb and f"{_memory(wanted.mem_mb)} of memory{' a node' if wanted.nodes > 1 else ''}",
-                wanted.time_s and f"{duration(wanted.time_s)} of time",
-            ),
-        )
-    )
+    parts = [
+        _count(wanted.nodes, "node"),
+        _count(wanted.tasks, "task"),
+        _count(wanted.cpus, "CPU"),
+        _count(wanted.gpus, "GPU"),
+        f"{_memory(wanted.mem_mb)} of memory{' a node' if wanted.nodes > 1 else ''}" if wanted.mem_mb else "",
+        f"{duration(wanted.time_s)} of time" if wanted.time_s else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _used(entry: JobEntry, now: float) -> str:

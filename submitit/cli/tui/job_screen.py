@@ -84,7 +84,7 @@ class JobScreen(Screen[None]):
         yield KeyLine(_KEYS)
 
     def on_mount(self) -> None:
-        self._pager.focus()
+        self.set_focus(self._pager)
         self.action_page(self._page)
         self.set_interval(_LOOK_S, self._look)
         self.set_interval(1, self._look_at_job)

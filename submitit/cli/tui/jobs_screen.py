@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from submitit.cli.tui.app import Top
+    from submitit.cli.tui.table import Key
     from submitit.views.entry import JobEntry
 
 _KEYS = "↵ open  o log  / filter  1-6 state  s sort  c cancel  r retry  ? help  q quit"
@@ -67,7 +68,9 @@ class JobsScreen(Screen[None]):
         self._title = Static(markup=False, classes="title")
         self._counts = Static(markup=False, classes="tabs")
         self._filter = Input(compact=True, select_on_focus=False, id="filter")
-        self._filter_line = Horizontal(Static("filter: ", markup=False, id="filter-label"), self._filter, id="filter-line")
+        self._filter_line = Horizontal(
+            Static("filter: ", markup=False, id="filter-label"), self._filter, id="filter-line"
+        )
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -79,7 +82,7 @@ class JobsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._filter_line.display = False
-        self.listing.focus()
+        self.set_focus(self.listing)
         self._renew()
 
     def on_resize(self) -> None:
@@ -90,17 +93,15 @@ class JobsScreen(Screen[None]):
     def take(self, entries: Sequence[JobEntry]) -> None:
         """These are the jobs now."""
         line = self.listing.line
-        key = None if line is None else line.key
         self.table.show(entries)
-        self._renew(key)
+        self._renew(None if line is None else line.key)
 
     def _ask(self, **changes: Any) -> None:
-        line = self.listing.line
-        key = None if line is None else line.key
+        key = self.listing.key
         self.table.ask(self.table.query._replace(**changes))
         self._renew(key)
 
-    def _renew(self, key: tuple[str, str, bool] | None = None) -> None:
+    def _renew(self, key: Key | None = None) -> None:
         self.listing.empty = self._why_empty()
         self.listing.renew(to=key)
         self._head()
@@ -123,6 +124,7 @@ class JobsScreen(Screen[None]):
     def _count_line(self, width: int) -> Text:
         """The kinds of states with their keys and numbers, as fully as there is room."""
         kinds = [kind for kind in _KINDS if kind is not Group.UNKNOWN or self.table.counts[kind]]
+        line = Text()
         for length, gap in ((None, "  "), (None, " "), (4, "  "), (4, " ")):
             line = Text(no_wrap=True, overflow="crop")
             for kind in kinds:
@@ -142,20 +144,20 @@ class JobsScreen(Screen[None]):
     def action_filter(self) -> None:
         """Type words."""
         self._filter_line.display = True
-        self._filter.focus()
+        self.set_focus(self._filter)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         self._ask(words=message.value)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         self._filter_line.display = bool(message.value)
-        self.listing.focus()
+        self.set_focus(self.listing)
 
     def action_all(self) -> None:
         """Show all jobs."""
         self._filter.value = ""
         self._filter_line.display = False
-        self.listing.focus()
+        self.set_focus(self.listing)
         self._ask(words="", group=None)
 
     def action_only(self, number: int) -> None:
@@ -210,5 +212,3 @@ class JobsScreen(Screen[None]):
         line = self.listing.line
         if line is not None:
             self.app.act(verb, self.table.jobs if on_all else line.jobs)
-
-

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual import events
 
     from submitit.cli.tui.columns import Width
-    from submitit.cli.tui.table import Line
+    from submitit.cli.tui.table import Key, Line
     from submitit.views.entry import JobEntry
 
 _BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
@@ -68,6 +68,9 @@ class Listing(ScrollView, can_focus=True):
         self.detailed: dict[tuple[str, str], tuple[JobEntry, JobEntry]] = {}
         self._cursor = 0
         self._widths: list[Width] = []
+        self._marked = False
+        #: What stands on each line of the screen.
+        self._drawn: dict[int, Strip] = {}
 
     # ---- what it shows
 
@@ -76,7 +79,12 @@ class Listing(ScrollView, can_focus=True):
         """The line that keys are about."""
         return self.table.lines[self._cursor] if self.table.lines else None
 
-    def renew(self, *, to: tuple[str, str, bool] | None = None) -> None:
+    @property
+    def key(self) -> Key | None:
+        """What to find the line by after another order or choice; ``None`` for the first, where one stays at the beginning."""
+        return self.line.key if self.line is not None and self._cursor else None
+
+    def renew(self, *, to: Key | None = None) -> None:
         """The table has changed: the cursor stays on its line, which is ``to``, or stays where it was if that line is gone."""
         place = None if to is None else self.table.place(to)
         self._cursor = min(self._cursor if place is None else place, max(0, len(self.table.lines) - 1))
@@ -103,14 +111,19 @@ class Listing(ScrollView, can_focus=True):
                 yield line.entry
 
     def tick(self) -> None:
-        """A second has passed: times that go on are drawn again, if any is in sight."""
-        if any(entry.running for entry in self.in_sight()):
-            self.refresh()
+        """Time has passed: the lines that say otherwise now are drawn again."""
+        for y, drawn in list(self._drawn.items()):
+            if y < self.size.height and self._strip(y) != drawn:
+                self.refresh(Region(0, y, self.size.width, 1))
 
     # ---- drawing
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen: the heading, or what is scrolled below it."""
+        self._drawn[y] = strip = self._strip(y)
+        return strip
+
+    def _strip(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
             return Strip(self._heading()).adjust_cell_length(width, _PLAIN)
@@ -118,7 +131,7 @@ class Listing(ScrollView, can_focus=True):
         if place >= len(self.table.lines):
             text = self.empty if not self.table.lines and y == 2 else ""
             return Strip([Segment(set_cell_size(text, width), _PLAIN)])
-        segments = self._drawn(self.table.lines[place])
+        segments = self._segments(self.table.lines[place])
         strip = Strip(segments).adjust_cell_length(width, _PLAIN)
         return strip.apply_style(_CURSOR) if place == self._cursor else strip
 
@@ -136,7 +149,7 @@ class Listing(ScrollView, can_focus=True):
             segments.append(Segment(" " * columns.GAP, _BOLD))
         return segments
 
-    def _drawn(self, line: Line) -> list[Segment]:
+    def _segments(self, line: Line) -> list[Segment]:
         now = time.time()
         entry = self._known(line.entry)
         segments = []

@@ -156,7 +156,14 @@ class Table:
         common = self._texts.get(call)
         if common is None:
             given = entry.submission
-            words = (entry.name, entry.function, entry.folder, entry.backend, given.get("user", ""), given.get("host", ""))
+            words = (
+                entry.name,
+                entry.function,
+                entry.folder,
+                entry.backend,
+                given.get("user", ""),
+                given.get("host", ""),
+            )
             common = self._texts[call] = "\n".join(words).casefold()
         own = f"{entry.job_id}\n{entry.state}\n{entry.node}\n{entry.reason}".casefold()
         return f"{own}\n{common}"
@@ -182,7 +189,7 @@ def elapsed(entry: JobEntry, now: float) -> float | None:
     return max(0.0, (entry.end or now) - entry.start)
 
 
-def _by_id(entry: JobEntry, now: float) -> tuple[object, ...]:
+def _by_id(entry: JobEntry, _: float) -> tuple[object, ...]:
     """As numbers where they are numbers: 9 comes before 10."""
     array, _, index = entry.job_id.partition("_")
     if array.isdecimal() and (index.isdecimal() or not index):
@@ -197,12 +204,12 @@ def _by_elapsed(entry: JobEntry, now: float) -> tuple[object, ...] | None:
 
 #: By what jobs are sorted, each by its column's name, and whether the greatest comes first.
 SORTS: dict[str, tuple[SortKey, bool]] = {
-    "submitted": (lambda entry, now: (entry.submitted,), True),
+    "submitted": (lambda entry, _: (entry.submitted,), True),
     "id": (_by_id, False),
-    "name": (lambda entry, now: (entry.name.casefold(),), False),
-    "state": (lambda entry, now: (group_of(entry).rank, entry.state), False),
+    "name": (lambda entry, _: (entry.name.casefold(),), False),
+    "state": (lambda entry, _: (group_of(entry).rank, entry.state), False),
     "time": (_by_elapsed, True),
-    "node": (lambda entry, now: (entry.node,) if entry.node else None, False),
+    "node": (lambda entry, _: (entry.node,) if entry.node else None, False),
 }
 
 
