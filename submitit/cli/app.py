@@ -11,6 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 #: By name, in the order of the help: the module of this package that holds the function of that name.
 COMMANDS = {
     "ls": "ls",
+    "show": "show",
+    "logs": "logs",
     "top": "top",
 }
 

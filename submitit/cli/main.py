@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -18,4 +19,7 @@ def main() -> None:
         sys.exit(2)
     from submitit.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):  # names may hold what a terminal's encoding has no words for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="submitit")

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.cli.output import fail, one_line
+from submitit.cli.table import cut
 from submitit.storage import registry
 from submitit.views import folder as views
 
@@ -37,8 +38,8 @@ class Found(NamedTuple):
         return Found(self.folder, self.folder.current(self.entry))
 
 
-def folders(folder: str | None) -> list[Folder]:
-    """The folder given, or all that the user submitted from, the newest first; read, and no scheduler asked.
+def folders(folder: str | None, *, ask: bool = False) -> list[Folder]:
+    """The folder given, or all that the user submitted from, the newest first; up to date, by asking a scheduler or not.
 
     Ends the command where the folder given does not exist.
     """
@@ -48,7 +49,7 @@ def folders(folder: str | None) -> list[Folder]:
         found = [views.Folder(folder)]
         if not os.path.isdir(found[0].root):
             fail(f"there is no folder {found[0].root}", 2)
-    views.refresh(found, ask=False)
+    views.refresh(found, ask=ask)
     return found
 
 
@@ -129,7 +130,7 @@ def _in_range(folder: Folder, first: int, last: int) -> list[Found]:
 def _from_the_last(place: int, known: list[Folder]) -> list[Found]:
     every = calls(known)
     if not every:
-        fail(_nothing(known))
+        fail(nothing(known))
     if not 1 <= place <= len(every):
         fail(f"-{place} counts from the last of {len(every)} submissions: give -1 to -{len(every)}")
     return every[place - 1]
@@ -138,12 +139,19 @@ def _from_the_last(place: int, known: list[Folder]) -> list[Found]:
 # ---- sentences
 
 
+def nothing(known: list[Folder]) -> str:
+    """What to say where there is no job at all."""
+    if len(known) == 1:
+        return f"no job was submitted to {known[0].root}"
+    return "you have not submitted any job yet, as far as is noted; --folder FOLDER looks into a folder of jobs"
+
+
 def _unknown(name: str, known: list[Folder]) -> str:
     import difflib
 
     every = calls(known)
     if not every:
-        return _nothing(known)
+        return nothing(known)
     words = dict.fromkeys(word for jobs in every for one in jobs for word in (one.entry.name, one.entry.job_id))
     close = difflib.get_close_matches(name, list(words)[:10_000], n=3)
     where = known[0].root if len(known) == 1 else f"the {len(known)} folders that you have submitted from"
@@ -157,18 +165,12 @@ def _ambiguous(name: str, choices: list[list[Found]]) -> str:
     return f"{name} may be any of {len(choices)}; {way}:\n{_listed(choices)}"
 
 
-def _nothing(known: list[Folder]) -> str:
-    if len(known) == 1:
-        return f"no job was submitted to {known[0].root}"
-    return "you have not submitted any job yet, as far as is noted; --folder FOLDER looks into a folder of jobs"
-
-
 def _listed(choices: list[list[Found]]) -> str:
     lines = []
     for jobs in choices[:_SHOWN]:
         entry = jobs[0].entry
         state = entry.state if len(jobs) == 1 else f"{len(jobs)} jobs"
-        lines.append(f"  {ids(one.entry for one in jobs)}  {one_line(entry.name)}  {state}  in {entry.folder}")
+        lines.append(f"  {ids(one.entry for one in jobs)}  {cut(one_line(entry.name), 40)}  {state}  in {entry.folder}")
     if len(choices) > _SHOWN:
         lines.append(f"  and {len(choices) - _SHOWN} more")
     return "\n".join(lines)

@@ -30,3 +30,5 @@ InFolder = Annotated[
 ]
 #: For scripts.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+#: For who does not want to wait for a scheduler.
+NoAsk = Annotated[bool, typer.Option("--no-ask", help="Ask no scheduler: what files tell is enough.")]

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from submitit.terminal import harmless
 
-if TYPE_CHECKING:
-    from typing import TextIO
 
-
-def in_terminal(stream: TextIO | None = None) -> bool:
+def in_terminal() -> bool:
     """Whether a person reads along, whose lines have a width; otherwise records are whole and one a line."""
-    stream = stream or sys.stdout
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def in_colour(stream: TextIO | None = None) -> bool:
+@functools.cache
+def in_colour() -> bool:
     """Whether to colour: in a terminal, unless ``NO_COLOR`` is set (no-color.org)."""
-    return in_terminal(stream) and not os.environ.get("NO_COLOR")
+    return in_terminal() and not os.environ.get("NO_COLOR")
+
+
+def width() -> int:
+    """How many columns the terminal has; ``COLUMNS`` says otherwise where it is set."""
+    import shutil
+
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def home(path: str) -> str:
+    """A path as people write it: ``~`` for their home."""
+    own = os.path.expanduser("~")
+    return f"~{path[len(own) :]}" if f"{path}/".startswith(f"{own}/") and own != "/" else path
+
+
+def styled(text: str, style: str) -> str:
+    """The text in a style of ``views.colours``, or ``"bold"``, where there is colour."""
+    if not in_colour():
+        return text
+    from submitit.views.colours import SGR
+
+    return f"\x1b[{1 if style == 'bold' else SGR[style]}m{text}\x1b[0m"
 
 
 def one_line(text: str) -> str:

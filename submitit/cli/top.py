@@ -10,6 +10,8 @@ import typer
 
 from submitit.cli import output
 
+_ELSE = "submitit ls lists the jobs once, with --json for programs."
+
 
 def top(
     folder: Annotated[
@@ -27,13 +29,11 @@ def top(
 
     Exit codes: 0; 2 where there is no terminal; 130 when left by Ctrl-C.
     """
-    streams = {"input": sys.stdin, "output": sys.stdout, "standard error": sys.stderr}
-    for name, stream in streams.items():
-        if not output.in_terminal(stream):
-            what = "is a terminal that cannot move its cursor (TERM=dumb)" if stream.isatty() else "is no terminal"
-            output.fail(
-                f"top needs a terminal, and its {name} {what}. submitit ls lists the jobs once, --json for programs.", 2
-            )
+    for name, stream in {"input": sys.stdin, "output": sys.stdout, "standard error": sys.stderr}.items():
+        if not stream.isatty():
+            output.fail(f"top needs a terminal, and its {name} is none. {_ELSE}", 2)
+    if not output.in_terminal():
+        output.fail(f"top needs a terminal whose cursor can be moved, not one of TERM={os.environ['TERM']}. {_ELSE}", 2)
     if not output.in_colour() or not _has_colours():
         os.environ["NO_COLOR"] = "1"
     else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from submitit.cli import times
+from submitit.cli.endings import exit_text
 from submitit.cli.output import one_line
 from submitit.cli.tui.groups import Group, group_of
 from submitit.cli.tui.table import elapsed
+from submitit.terminal import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,20 +44,15 @@ class Width(NamedTuple):
     width: int
 
 
-def plain(text: str) -> str:
-    """One line of text as it may stand on a terminal, whoever wrote it."""
-    return one_line(text).encode("utf-8", "replace").decode()  # names of files need not be text
+def plain(text: str, *, blanks: bool = False) -> str:
+    """One line of text as it may stand on a terminal, whoever wrote it; with ``blanks`` as many of them as there are."""
+    line = harmless(text).replace("\n", " ") if blanks else one_line(text)
+    return line.encode("utf-8", "replace").decode()  # names of files need not be text
 
 
 def duration(seconds: float | None) -> str:
-    """``12:05``, ``1:02:03``, ``2d 03h``; nothing for ``None``."""
-    if seconds is None:
-        return ""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours >= 24:
-        return f"{hours // 24}d {hours % 24:02d}h"
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+    """As elsewhere; nothing for ``None``."""
+    return "" if seconds is None else times.duration(seconds)
 
 
 def age(seconds: float) -> str:
@@ -65,28 +63,16 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def ending(exit_code: int | None) -> str:
-    """An exit code, a signal by its name; nothing for a good end."""
-    if not exit_code:
-        return ""
-    if exit_code > 0:
-        return f"exit code {exit_code}"
-    try:
-        return f"{signal.Signals(-exit_code).name} ({exit_code})"
-    except ValueError:
-        return f"signal {-exit_code}"
-
-
 def why(entry: JobEntry) -> str:
-    """Why a job is where it is: the scheduler's reason, and how its process ended."""
-    return plain(", ".join(filter(None, (ending(entry.exit_code), entry.reason))))
+    """Why a job is where it is: how its process ended, and the scheduler's reason."""
+    return plain(", ".join(filter(None, (exit_text(entry.exit_code) if entry.exit_code else "", entry.reason))))
 
 
 COLUMNS = (
     Column("id", "ID", lambda entry, _: plain(entry.job_id), 6, 28),
     Column("name", "NAME", lambda entry, _: plain(entry.name), 10, 40),
     Column("state", "STATE", lambda entry, _: plain(entry.state), 13, 13),
-    Column("time", "TIME", lambda entry, now: duration(elapsed(entry, now)), 8, 8),
+    Column("time", "TIME", lambda entry, now: duration(elapsed(entry, now)), 8, 11),
     Column("submitted", "AGE", lambda entry, now: age(now - entry.submitted), 5, 5, spare=2),
     Column("node", "NODE", lambda entry, _: plain(entry.node), 6, 20, spare=3),
     Column("reason", "REASON", lambda entry, _: why(entry), 12, 60, spare=1),
@@ -106,6 +92,7 @@ def widths(entries: Sequence[JobEntry], room: int, *, marked: bool, several: boo
     """
     natural = {
         "id": max((len(entry.job_id) for entry in entries), default=0) + (2 if marked else 0),
+        "time": len(duration(max((elapsed(entry, time.time()) or 0 for entry in entries), default=0))),
         "name": max(map(len, {entry.submission.get("name", "") for entry in entries}), default=0),
         "node": max(map(len, {entry.node for entry in entries}), default=0),
         "folder": max(map(len, {entry.submission["folder"] for entry in entries}), default=0),

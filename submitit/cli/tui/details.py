@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from submitit.cli.tui.columns import age, duration, ending, plain, why
+from submitit.cli.endings import again_text, exit_text
+from submitit.cli.logfile import last_lines
+from submitit.cli.times import moment, stamp
+from submitit.cli.tui.columns import age, duration, plain, why
 from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.pager import Said
 from submitit.cli.tui.table import elapsed
-from submitit.cli.tui.tail import Tail
+from submitit.storage import outcome
 from submitit.views.asked import asked
 from submitit.views.colours import style_of
 
@@ -31,7 +33,7 @@ def describe(entry: JobEntry, attempts: list[Attempt], now: float, errors: list[
         entry: with its details, see ``Folder.detailed``.
         attempts: all of them, see ``views.attempts``.
         now: for what goes on.
-        errors: the last lines of its stderr, of a job that has failed.
+        errors: its ``last_words``.
     """
     return list(_described(entry, attempts, now, errors))
 
@@ -49,28 +51,31 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Reason", why(entry))
     yield from line(
         "Submitted",
-        f"{_moment(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
+        f"{stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
     )
     if entry.start:
         waited = duration(entry.start - entry.submitted) if not entry.attempt else ""
-        yield from line("Started", _moment(entry.start) + (f", after {waited}" if waited else ""))
+        yield from line("Started", stamp(entry.start) + (f", after {waited}" if waited else ""))
     if entry.end:
-        yield from line("Ended", _moment(entry.end))
+        yield from line("Ended", stamp(entry.end))
     yield from line("Time", duration(elapsed(entry, now)))
     yield from line("Node", entry.node)
     yield from line("Asked for", _asked(entry))
     yield from line("Used", _used(entry, now))
     if len(attempts) > 1:
         yield Said("")
-        yield Said(
-            f"{'':4}{'STATE':15}{'STARTED':21}{'TIME':>8}  {'NODE':12}WHY ANOTHER FOLLOWED", "bold", "Attempts", _INDENT
-        )
+        yield Said(f"{'#':>2}  {'STATE':14}{'STARTED':14}{'TIME':>8}  {'NODE':10}WHY", "bold", "Attempts", _INDENT)
         for one in attempts:
             took = duration(one.end - one.start if one.end and one.start else None)
-            reason = ", ".join(filter(None, (ending(one.exit_code), one.again)))
-            started = _moment(one.start) if one.start else ""
-            text = f"{one.number:<4}{plain(one.state):15}{started:21}{took:>8}  {plain(one.node):12}{plain(reason)}"
-            yield Said(text, style_of(one.state), "", _INDENT)
+            ended = exit_text(one.exit_code) if one.exit_code else ""
+            reason = ", ".join(filter(None, (ended, again_text(one.again) if one is not attempts[-1] else "")))
+            started = moment(one.start) if one.start else ""
+            text = f"{one.number + 1:>2}  {one.state:14}{started:14}{took:>8}  {one.node:10}{reason}"
+            yield Said(plain(text, blanks=True), style_of(one.state), "", _INDENT)
+    if errors:
+        yield Said("")
+        for number, text in enumerate(errors):
+            yield Said(text, "", "" if number else "Last words", _INDENT)
     yield Said("")
     paths = entry.paths()
     yield from line("Folder", paths.locate("folder"))
@@ -78,27 +83,27 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Stderr", paths.locate("stderr"))
     yield from line("Result", paths.locate("result_pickle"))
     yield from line("Started in", given.get("cwd", ""))
-    yield from line("Snapshot", given.get("snapshot", ""))
+    yield from line("Snapshot", str(given.get("snapshot") or ""))
     if entry.parameters:
         yield Said("")
         for number, (name, value) in enumerate(sorted(entry.parameters.items())):
             yield Said(plain(f"{name} = {value!r}"), "", "" if number else "Parameters", _INDENT)
-    if errors:
-        yield Said("")
-        for number, text in enumerate(errors):
-            yield Said(text, "", "" if number else "Last words", _INDENT)
 
 
-def last_errors(entry: JobEntry) -> list[str]:
-    """The last lines that a job which has failed has printed as errors. Opens its log."""
+def last_words(entry: JobEntry) -> list[str]:
+    """What a job that has failed printed last: its first task without a value, as errors if there are any. Opens its files."""
     if not entry.failed:
         return []
-    tail = Tail(entry.paths().locate("stderr"))
-    tail.read()
-    lines = tail.lines
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines[-_LAST_LINES:]
+    paths = entry.paths(_failed_task(entry))
+    return last_lines(paths.locate("stderr"), _LAST_LINES) or last_lines(paths.locate("stdout"), _LAST_LINES)
+
+
+def _failed_task(entry: JobEntry) -> int:
+    for task in range(entry.tasks):
+        footer = outcome.read_footer(entry.paths(task).locate("result_pickle"))
+        if footer is None or not footer.success:
+            return task
+    return 0
 
 
 def _place(entry: JobEntry) -> str:
@@ -110,10 +115,6 @@ def _place(entry: JobEntry) -> str:
 
 def _by(user: str, host: str) -> str:
     return (f" by {user}" if user else "") + (f" on {host}" if host else "")
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _asked(entry: JobEntry) -> str:

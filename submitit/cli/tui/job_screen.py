@@ -149,7 +149,7 @@ class JobScreen(Screen[None]):
         """In the thread."""
         entry = self.app.current(self.entry)
         detailed, attempts = self.app.look_up(entry)
-        lines = details.describe(detailed, attempts, time.time(), details.last_errors(entry))
+        lines = details.describe(detailed, attempts, time.time(), details.last_words(entry))
         self.post_message(self.Described(entry, lines))
 
     def on_job_screen_described(self, message: Described) -> None:

@@ -189,7 +189,7 @@ def elapsed(entry: JobEntry, now: float) -> float | None:
     return max(0.0, (entry.end or now) - entry.start)
 
 
-def _by_id(entry: JobEntry, _: float) -> tuple[object, ...]:
+def _by_id(entry: JobEntry, _now: float) -> tuple[object, ...]:
     """As numbers where they are numbers: 9 comes before 10."""
     array, _, index = entry.job_id.partition("_")
     if array.isdecimal() and (index.isdecimal() or not index):
