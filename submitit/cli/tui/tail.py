@@ -10,7 +10,7 @@ from submitit.terminal import harmless
 
 #: So much of the end is read of what has been written since the last look.
 MOST_BYTES = 256 * 1024
-#: Lines that are kept; a quarter is dropped when there are more. And for how many characters a line may go without an end.
+#: Lines that are kept; when there are more, as many as leave room for a quarter are dropped. And for how many characters a line may go without an end.
 MOST_LINES, LONGEST = 8192, 64 * 1024
 
 
@@ -78,8 +78,8 @@ class Tail:
             self.lines.append(rest)
         if self._whole <= MOST_LINES:
             return Grown(after, self.lines[after:])
-        del self.lines[: MOST_LINES // 4]
-        self._whole -= MOST_LINES // 4
+        self._whole = MOST_LINES * 3 // 4
+        del self.lines[: after + len(whole) - self._whole]
         self.cut = True
         return Grown(0, self.lines[:])
 
