@@ -112,9 +112,9 @@ def terminal(
         size = ["-x", str(columns), "-y", str(rows)]
         # The terminal's own type is tmux's affair, but for what a test says.
         term = shlex.quote(environment.get("TERM", "screen-256color"))
+        whole = ["sh", "-c", f"TERM={term} {command}; {after}"]
         subprocess.run(
-            ["tmux", "-S", f"{directory}/socket", "-f", "/dev/null", "new-session", "-d", "-s", "top", *size]
-            + ["sh", "-c", f"TERM={term} {command}; {after}"],
+            ["tmux", "-S", f"{directory}/socket", "-f", "/dev/null", "new-session", "-d", "-s", "top", *size, *whole],
             check=True,
             env=given,
             cwd=cwd,

@@ -15,6 +15,7 @@ from textual.binding import Binding
 from textual.message import Message
 
 from submitit import log
+from submitit.cli.output import home
 from submitit.cli.tui import actions
 from submitit.cli.tui.background import Background
 from submitit.cli.tui.columns import plain
@@ -202,8 +203,7 @@ class Top(App[int]):
     def place(self) -> str:
         """What is shown."""
         if len(self._folders) == 1:
-            home, root = os.path.expanduser("~"), self._folders[0].root
-            return f"~{root[len(home) :]}" if root.startswith(f"{home}/") else root
+            return home(self._folders[0].root)
         return f"{len(self._folders)} folders" if self._folders else ""
 
     def why_empty(self) -> str:

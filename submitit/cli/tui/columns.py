@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.cli import times
 from submitit.cli.endings import exit_text
-from submitit.cli.output import one_line
+from submitit.cli.output import home, one_line
 from submitit.cli.tui.groups import Group, group_of
 from submitit.cli.tui.table import elapsed
 from submitit.terminal import harmless
@@ -76,7 +76,7 @@ COLUMNS = (
     Column("submitted", "AGE", lambda entry, now: age(now - entry.submitted), 5, 5, spare=2),
     Column("node", "NODE", lambda entry, _: plain(entry.node), 6, 20, spare=3),
     Column("reason", "REASON", lambda entry, _: why(entry), 12, 60, spare=1),
-    Column("folder", "FOLDER", lambda entry, _: plain(entry.folder), 16, 60, spare=4),
+    Column("folder", "FOLDER", lambda entry, _: plain(home(entry.folder)), 16, 60, spare=4),
 )
 _RIGHT = {"time", "submitted"}
 
@@ -95,7 +95,8 @@ def widths(entries: Sequence[JobEntry], room: int, *, marked: bool, several: boo
         "time": len(duration(max((elapsed(entry, time.time()) or 0 for entry in entries), default=0))),
         "name": max(map(len, {entry.submission.get("name", "") for entry in entries}), default=0),
         "node": max(map(len, {entry.node for entry in entries}), default=0),
-        "folder": max(map(len, {entry.submission["folder"] for entry in entries}), default=0),
+        "reason": max((len(why(entry)) for entry in _one_of_each_reason(entries)), default=0),
+        "folder": max(map(len, {home(folder) for folder in {entry.folder for entry in entries}}), default=0),
     }
     if marked and entries:  # a head's id is longer
         natural["id"] = max(natural["id"], 2 + max(len(call_id(entry)) for entry in _one_of_each_call(entries)))
@@ -119,6 +120,10 @@ def widths(entries: Sequence[JobEntry], room: int, *, marked: bool, several: boo
 
 def _one_of_each_call(entries: Sequence[JobEntry]) -> list[JobEntry]:
     return list({id(entry.submission): entry for entry in entries}.values())
+
+
+def _one_of_each_reason(entries: Sequence[JobEntry]) -> list[JobEntry]:
+    return list({(entry.exit_code, entry.reason): entry for entry in entries}.values())
 
 
 def call_id(entry: JobEntry) -> str:

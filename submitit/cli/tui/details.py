@@ -49,6 +49,7 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Function", entry.function)
     yield from line("State", entry.state, group_of(entry).value)
     yield from line("Reason", why(entry))
+    yield from line("Error", errors[-1] if errors else "")
     yield from line(
         "Submitted",
         f"{stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",

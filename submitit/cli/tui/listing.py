@@ -163,7 +163,10 @@ class Listing(ScrollView, can_focus=True):
                 break
             else:
                 style = Style.parse(group_of(entry).value) if column.name == "state" else _PLAIN
-                segments.append(_cell(column.text(entry, now), width, style, right=columns.is_right(column)))
+                text = column.text(entry, now)
+                if column.name == "folder" and len(text) > width:
+                    text = f"…{text[1 - width :]}"  # its end says more
+                segments.append(_cell(text, width, style, right=columns.is_right(column)))
             segments.append(Segment(" " * columns.GAP, _PLAIN))
         return segments
 
@@ -190,9 +193,9 @@ class Listing(ScrollView, can_focus=True):
     def _into_sight(self) -> None:
         top, height = self.scroll_offset.y, max(1, self.size.height - 1)
         if self._cursor < top:
-            self.scroll_to(y=self._cursor, animate=False)
+            self.scroll_to(y=self._cursor, animate=False, force=True)
         elif self._cursor >= top + height:
-            self.scroll_to(y=self._cursor - height + 1, animate=False)
+            self.scroll_to(y=self._cursor - height + 1, animate=False, force=True)
 
     def action_move(self, by: int) -> None:
         """Some lines down, or up."""

@@ -64,7 +64,7 @@ class Pager(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._rows))
         self.refresh()
         if self.following:
-            self.scroll_end(animate=False, immediate=True)
+            self.scroll_end(animate=False, immediate=True, force=True)
 
     @property
     def _room(self) -> int:
@@ -106,11 +106,11 @@ class Pager(ScrollView, can_focus=True):
     def action_to_end(self) -> None:
         """To the last line, which is followed from now on."""
         self.following = True
-        self.scroll_end(animate=False)
+        self.scroll_end(animate=False, force=True)
 
     def _to(self, place: int) -> None:
         self.following = place >= self.max_scroll_y
-        self.scroll_to(y=place, animate=False)
+        self.scroll_to(y=place, animate=False, force=True)
 
 
 def _wrapped(line: Said, width: int) -> list[Said]:

@@ -17,7 +17,14 @@ NOW = time.time()
 
 
 def call(jobs: Any, name: str, age: float = 0, folder: str = "/f/%j") -> dict[str, Any]:
-    return {"jobs": jobs, "name": name, "function": f"m.{name}", "folder": folder, "time": NOW - age, "backend": "slurm"}
+    return {
+        "jobs": jobs,
+        "name": name,
+        "function": f"m.{name}",
+        "folder": folder,
+        "time": NOW - age,
+        "backend": "slurm",
+    }
 
 
 def job(submission: Any, job_id: str, state: str = "COMPLETED", **more: Any) -> JobEntry:
@@ -47,7 +54,10 @@ def table() -> Table:
 
 
 def ids(table: Table) -> list[str]:
-    return [f"{'*' * line.is_head}{columns.call_id(line.entry) if line.is_head else line.entry.job_id}" for line in table.lines]
+    return [
+        f"{'*' * line.is_head}{columns.call_id(line.entry) if line.is_head else line.entry.job_id}"
+        for line in table.lines
+    ]
 
 
 def test_the_newest_stands_first_and_an_array_on_one_line(table: Table) -> None:
@@ -115,7 +125,10 @@ def test_orders(table: Table, sort: str, expected: list[str]) -> None:
     table.ask(Query(sort=sort))
     assert ids(table) == expected
     table.ask(Query(sort=sort, reverse=True))
-    last = {"node": ["9", "10", "*12_[0-3]"], "state": ["*12_[0-3]", "10", "9"]}  # the array's best job decides; none has a node
+    last = {
+        "node": ["9", "10", "*12_[0-3]"],
+        "state": ["*12_[0-3]", "10", "9"],
+    }  # the array's best job decides; none has a node
     assert ids(table) == last.get(sort, expected[::-1])
 
 
@@ -183,11 +196,19 @@ def test_text_of_others_is_one_harmless_line_that_can_be_printed() -> None:
 def test_reasons_and_ages() -> None:
     assert columns.why(job(TRAIN, "9", "FAILED", exit_code=3)) == "exit code 3"
     assert columns.why(job(TRAIN, "9", "FAILED", exit_code=-9, reason="gone")) == "SIGKILL(-9), gone"
-    assert [columns.age(seconds) for seconds in (-3, 59, 60, 3599, 7200, 90_000)] == ["0s", "59s", "1m", "59m", "2h", "1d"]
+    assert [columns.age(seconds) for seconds in (-3, 59, 60, 3599, 7200, 90_000)] == [
+        "0s",
+        "59s",
+        "1m",
+        "59m",
+        "2h",
+        "1d",
+    ]
 
 
 @pytest.mark.parametrize(
-    "jobs, expected", [({"array": "7", "count": 20}, "7_[0-19]"), (["3", "4", "5"], "3-5"), (["3", "7"], "3…7"), (["a", "b"], "a…b")]
+    "jobs, expected",
+    [({"array": "7", "count": 20}, "7_[0-19]"), (["3", "4", "5"], "3-5"), (["3", "7"], "3…7"), (["a", "b"], "a…b")],
 )
 def test_a_call_in_a_word(jobs: Any, expected: str) -> None:
     assert columns.call_id(job(call(jobs, "x"), "3")) == expected
