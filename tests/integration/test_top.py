@@ -116,9 +116,8 @@ def test_jobs_are_filtered_sorted_unfolded_and_looked_at(tmp_path: Path, folder:
         shown.lacks("filter:")
 
         shown.type("End", "Enter")
-        shown.shows(
-            f"Job {failed.job_id}", "Asked for", "ValueError: bad luck", "exit code 1", str(failed.paths.stdout)
-        )
+        shown.shows(f"Job {failed.job_id}", "Asked for", "exit code 1")
+        shown.line("Error", "ValueError: bad luck")
         shown.resize(150, 40)
         shown.line("Function", "__main__.fail")
         shown.type("e")
@@ -172,15 +171,17 @@ def test_jobs_are_cancelled_and_submitted_again(tmp_path: Path, folder: Path, sc
         shown.line("2 jobs cancelled")
         submitit.wait(jobs)
         shown.type("c")
-        shown.line("Nothing to cancel: all of these jobs are over already.")
-        shown.type("Enter", "Down", "r")
+        shown.line("Nothing to cancel: all of these jobs are over, or were cancelled.")
+        shown.type("Enter", "Down")
+        shown.line(f"  {jobs[0].job_id} ", "CANCELLED", "SIGKILL")
+        shown.type("r")
         shown.line(f"Retry 1 job, {jobs[0].job_id} sweep (CANCELLED)?")
         shown.type("y")
         shown.line("1 job submitted again")
         shown.shows("3 jobs", "RUNNING 1")
         leave(shown)
     write(script, "end")
-    again = local.LocalJob(folder / "%j", str(int(jobs[-1].job_id) + 1))
+    again: submitit.Job[str] = local.LocalJob(folder / "%j", str(int(jobs[-1].job_id) + 1))
     assert again.result() == "ended"
 
 

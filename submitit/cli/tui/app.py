@@ -55,11 +55,7 @@ class Top(App[int]):
     CSS = """
     Screen { background: ansi_default; color: ansi_default; }
     Dialog { background: transparent; }
-    .title, .tabs { height: 1; }
-    #filter-line { height: 1; }
-    #filter-label { width: auto; text-style: bold; }
-    #filter { width: 1fr; background: ansi_default; color: ansi_default; }
-    #filter > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
+    .title, .tabs, .filter { height: 1; }
     * {
         scrollbar-background: ansi_default; scrollbar-background-hover: ansi_default; scrollbar-background-active: ansi_default;
         scrollbar-color: ansi_default; scrollbar-color-hover: ansi_default; scrollbar-color-active: ansi_default;
@@ -232,7 +228,7 @@ class Top(App[int]):
         chosen = to_cancel(jobs) if verb == "cancel" else to_retry(jobs)
         word, done = actions.VERBS[verb]
         if not chosen:
-            why = "are over already" if verb == "cancel" else "have failed or were cancelled"
+            why = "are over, or were cancelled" if verb == "cancel" else "have failed or were cancelled"
             self.post_message(
                 self.Said(f"Nothing to {verb}: {'all' if verb == 'cancel' else 'none'} of these jobs {why}.")
             )

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from submitit.cli.tui.columns import plain
 from submitit.cli.tui.groups import Group
@@ -20,6 +19,7 @@ from submitit.cli.tui.table import SORTS, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from textual import events
     from textual.app import ComposeResult
 
     from submitit.cli.tui.app import Top
@@ -41,7 +41,6 @@ class JobsScreen(Screen[None]):
     app: Top
 
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("slash", "filter"),
         Binding("escape", "all"),
         *(Binding(str(number), f"only({number})") for number in range(len(_KINDS) + 1)),
         Binding("s", "sort"),
@@ -67,22 +66,21 @@ class JobsScreen(Screen[None]):
         self.listing = Listing(self.table, several=several)
         self._title = Static(markup=False, classes="title")
         self._counts = Static(markup=False, classes="tabs")
-        self._filter = Input(compact=True, select_on_focus=False, id="filter")
-        self._filter_line = Horizontal(
-            Static("filter: ", markup=False, id="filter-label"), self._filter, id="filter-line"
-        )
+        self._filter = Static(markup=False, classes="filter")
+        #: Whether keys are letters of the filter.
+        self._typing = False
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield self._title
         yield self._counts
         yield self.listing
-        yield self._filter_line
+        yield self._filter
         yield KeyLine(_KEYS)
 
     def on_mount(self) -> None:
-        self._filter_line.display = False
         self.set_focus(self.listing)
+        self._show_filter()
         self._renew()
 
     def on_resize(self) -> None:
@@ -141,24 +139,48 @@ class JobsScreen(Screen[None]):
 
     # ---- what one can ask for
 
-    def action_filter(self) -> None:
-        """Type words."""
-        self._filter_line.display = True
-        self.set_focus(self._filter)
+    def on_key(self, event: events.Key) -> None:
+        """Words are typed here, not in a widget of their own: what one types on a slow line may come before that has the focus."""
+        words = self.table.query.words
+        if not self._typing:
+            if event.key == "slash":
+                self._typing = True
+                self._show_filter()
+                event.stop()
+            return
+        if event.key in ("enter", "escape"):
+            self._typing = False
+            self._type("" if event.key == "escape" else words)
+        elif event.key == "backspace":
+            self._type(words[:-1])
+        elif event.key in ("ctrl+u", "ctrl+w"):
+            self._type("" if event.key == "ctrl+u" else words.rstrip().rpartition(" ")[0])
+        elif event.is_printable and event.character:
+            self._type(words + event.character)
+        else:
+            return
+        event.stop()
 
-    def on_input_changed(self, message: Input.Changed) -> None:
-        self._ask(words=message.value)
+    def on_paste(self, event: events.Paste) -> None:
+        if self._typing:
+            self._type(self.table.query.words + plain(event.text))
 
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        self._filter_line.display = bool(message.value)
-        self.set_focus(self.listing)
+    def _type(self, words: str) -> None:
+        if words != self.table.query.words:
+            self._ask(words=words)
+        self._show_filter()
+
+    def _show_filter(self) -> None:
+        words = self.table.query.words
+        self._filter.display = self._typing or bool(words)
+        cursor = (" ", "reverse") if self._typing else ""
+        hint = "   Enter keeps it, Esc ends it" if self._typing else "   Esc ends it"
+        self._filter.update(Text.assemble(("filter: ", "bold"), words, cursor, (hint, "dim"), no_wrap=True))
 
     def action_all(self) -> None:
         """Show all jobs."""
-        self._filter.value = ""
-        self._filter_line.display = False
-        self.set_focus(self.listing)
         self._ask(words="", group=None)
+        self._show_filter()
 
     def action_only(self, number: int) -> None:
         """Show one kind of state alone, by its number; all for 0, and for the one that is shown."""

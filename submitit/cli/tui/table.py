@@ -217,8 +217,8 @@ SORTS: dict[str, tuple[SortKey, bool]] = {
 
 
 def to_cancel(jobs: Iterable[JobEntry]) -> list[JobEntry]:
-    """Those that can still be cancelled."""
-    return [job for job in jobs if not job.over]
+    """Those that can still be cancelled, and were not: they may need a moment to end."""
+    return [job for job in jobs if not job.over and group_of(job) is not Group.CANCELLED]
 
 
 def to_retry(jobs: Iterable[JobEntry]) -> list[JobEntry]:
