@@ -242,19 +242,20 @@ def test_states_have_colours(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.slurm
-def test_a_job_of_slurm_is_seen_and_cancelled(slurm: SlurmCluster, script: Path) -> None:
-    folder = Path(str(slurm.directory)) / "top"
-    jobs = executor(folder, "array", "slurm").map_array(say, [str(script)] * 2)
-    array = jobs[0].job_id.partition("_")[0]
-    with terminal("top", folder, cwd=folder) as shown:
-        shown.line(f"▸ {array}_[0-1]", "2 RUNNING")
-        shown.type("Enter", "Down", "c")
-        shown.line(f"Cancel 1 job, {array}_0 array (RUNNING)?")
+def test_a_job_of_slurm_is_seen_and_cancelled(slurm: SlurmCluster, tmp_path: Path, folder: Path, script: Path) -> None:
+    submitter = executor(folder, "array", "slurm")
+    submitter.map_array(say, [str(script)] * 2)
+    submitter.update_parameters(name="later", slurm_additional_parameters={"begin": "now+1hour"})
+    later = submitter.submit(say, str(script))
+    with terminal("top", folder, cwd=tmp_path) as shown:
+        shown.line("_[0-1]", "array", "2 RUNNING")
+        shown.line(f"  {later.job_id} ", "later", "PENDING")
+        shown.type("c")
+        shown.line(f"Cancel 1 job, {later.job_id} later (PENDING)?")
         shown.type("y")
-        shown.line(f"  {array}_0", "CANCELLED")
-        shown.line(f"  {array}_1", "RUNNING")
+        shown.line(f"  {later.job_id} ", "later", "CANCELLED")
         write(script, "end")
-        shown.line(f"  {array}_1", "COMPLETED")
+        shown.line("_[0-1]", "array", "2 COMPLETED")
         leave(shown)
 
 

@@ -202,6 +202,11 @@ class Top(App[int]):
             return home(self._folders[0].root)
         return f"{len(self._folders)} folders" if self._folders else ""
 
+    @property
+    def jobs_are_shown(self) -> bool:
+        """Whether there are any on the screen."""
+        return bool(self._jobs.table.entries)
+
     def why_empty(self) -> str:
         """What to say where there is no job."""
         if not self._told:

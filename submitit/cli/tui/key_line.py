@@ -22,8 +22,8 @@ class KeyLine(Static):
     """
 
     def __init__(self, keys: str) -> None:
-        super().__init__(Text(keys, no_wrap=True, overflow="ellipsis"), markup=False)
-        self._key_names = keys
+        self._keys = Text(keys.ljust(500), no_wrap=True, overflow="crop")  # a bar as wide as any terminal
+        super().__init__(self._keys, markup=False)
         self._until: Timer | None = None
 
     def say(self, sentence: str) -> None:
@@ -35,4 +35,4 @@ class KeyLine(Static):
 
     def _name_keys(self) -> None:
         self._until = None
-        self.update(Text(self._key_names, no_wrap=True, overflow="ellipsis"))
+        self.update(self._keys)

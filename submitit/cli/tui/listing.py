@@ -132,8 +132,10 @@ class Listing(ScrollView, can_focus=True):
             text = self.empty if not self.table.lines and y == 2 else ""
             return Strip([Segment(set_cell_size(text, width), _PLAIN)])
         segments = self._segments(self.table.lines[place])
-        strip = Strip(segments).adjust_cell_length(width, _PLAIN)
-        return strip.apply_style(_CURSOR) if place == self._cursor else strip
+        if place == self._cursor:  # in one piece: colours would be blocks, turned round
+            segments = [Segment("".join(segment.text for segment in segments), _CURSOR)]
+            return Strip(segments).adjust_cell_length(width, _CURSOR)
+        return Strip(segments).adjust_cell_length(width, _PLAIN)
 
     def _heading(self) -> list[Segment]:
         query = self.table.query
