@@ -194,6 +194,14 @@ def test_a_folder_may_appear_later_and_the_terminal_is_restored_when_killed(tmp_
         assert shown.left() == (128 + signal.SIGTERM, AS_IT_WAS)
 
 
+def test_it_ends_with_its_terminal(tmp_path: Path, folder: Path) -> None:
+    with terminal("top", folder, cwd=tmp_path) as shown:
+        shown.line("There is no such folder yet")
+        process = Path(f"/proc/{shown.pid}/stat")
+        assert "submitit" in process.with_name("cmdline").read_text()
+    calls.wait_for(lambda: not process.exists() or process.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
 def record(folder: Path, count: int) -> None:
     """A call of so many jobs is written down, of which nothing was heard since."""
     Layout(str(folder)).make()

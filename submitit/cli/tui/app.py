@@ -100,8 +100,10 @@ class Top(App[int]):
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.action_leave, 128 + number)
+        # The terminal is gone: there is nothing to restore, and what writes to it may never come back.
+        loop.add_signal_handler(signal.SIGHUP, os._exit, 128 + signal.SIGHUP)
         log.get_logger().addHandler(_Handler(self))
         for thread in (self.jobs_thread, self.logs_thread, self._acts_thread):
             thread.start()
