@@ -22,6 +22,7 @@ COMMANDS = {
     "clean": "clean",
     "doctor": "doctor",
     "run": "run",
+    "top": "top",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")
