@@ -28,9 +28,10 @@ def slurm() -> list[tuple[str, str, str]]:
 
 def options() -> str:
     """The other long options of ``sbatch``."""
-    from submitit.slurm.options import OPTIONS
+    from submitit.slurm.options import OPTIONS, REFUSED
+    from submitit.slurm.parameters import SlurmParameters
 
-    return ", ".join(f"`slurm_{name}`" for name in sorted(OPTIONS))
+    return ", ".join(f"`slurm_{name}`" for name in sorted(set(OPTIONS) - set(REFUSED) - set(SlurmParameters._fields)))
 
 
 def equivalents() -> list[tuple[str, str, str]]:
