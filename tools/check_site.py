@@ -16,7 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 #: What the browser loads by itself when it shows a page; a link that a reader may follow is none of it.
-LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data", "use": "href"}
+LOADED = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "link": "href",
+    "object": "data",
+    "use": "href",
+}
 #: Of a `link`, these name something and load nothing.
 NAMED = ("canonical", "next", "prev", "edit", "alternate")
 ELSEWHERE = re.compile(r"^(?:https?:)?//")
@@ -48,7 +56,10 @@ def loads_from_elsewhere(site: Path) -> list[str]:
         found += [f"{page.relative_to(site)} loads {what}" for what in parser.found]
     for sheet in sorted(site.rglob("*.css")):
         text = sheet.read_text(encoding="utf-8")
-        found += [f"{sheet.relative_to(site)} loads {what}" for what in re.findall(r"url\([\"']?((?:https?:)?//[^)\"']+)", text)]
+        found += [
+            f"{sheet.relative_to(site)} loads {what}"
+            for what in re.findall(r"url\([\"']?((?:https?:)?//[^)\"']+)", text)
+        ]
     return found
 
 
@@ -61,7 +72,10 @@ def left_out(site: Path) -> list[str]:
     names = {line.split()[0] for line in listed}
     public = {f"submitit.{name}" for name in set(submitit.__all__) - SUB_PACKAGES}
     helpers = {name for name in set(submitit.helpers.__all__) - TOLD_ELSEWHERE if not name.startswith("_")}
-    return [f"the reference says nothing of {name}" for name in sorted((public | {f"submitit.helpers.{n}" for n in helpers}) - names)]
+    return [
+        f"the reference says nothing of {name}"
+        for name in sorted((public | {f"submitit.helpers.{n}" for n in helpers}) - names)
+    ]
 
 
 if __name__ == "__main__":
@@ -69,4 +83,6 @@ if __name__ == "__main__":
     wrong = loads_from_elsewhere(site) + left_out(site)
     if wrong:
         sys.exit("\n".join(wrong))
-    print(f"{len(list(site.rglob('*.html')))} pages, every public name among them, and nothing is loaded from elsewhere")
+    print(
+        f"{len(list(site.rglob('*.html')))} pages, every public name among them, and nothing is loaded from elsewhere"
+    )

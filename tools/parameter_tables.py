@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ def slurm() -> list[tuple[str, str, str]]:
     tree = ast.parse((ROOT / "submitit" / "slurm" / "parameters.py").read_text(encoding="utf-8"))
     (body,) = (n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "SlurmParameters")
     told: dict[str, str] = {}
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             told[field.target.id] = ast.literal_eval(below.value)
     defaults = SlurmParameters._field_defaults
@@ -64,8 +65,9 @@ def written(page: str) -> str:
     """The page with its tables as the code has them now."""
     for name, text in tables().items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert pattern.search(page), f"{PAGE} has no place for {name}"
-        page = pattern.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
+        found = pattern.search(page)
+        assert found, f"{PAGE} has no place for {name}"
+        page = f"{page[: found.start()]}{found[1]}{text}\n{found[2]}{page[found.end() :]}"
     return page
 
 

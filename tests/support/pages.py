@@ -31,7 +31,10 @@ HERE, SLURM = "here", "slurm"
 ON_SLURM, OUTPUT, NOT_RUN = "on Slurm", "Output", "not run: "
 #: Languages that are run; what is in others is only looked at, unless it is a file.
 RUN = ("python", "sh")
-_FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks) *$", re.M | re.S)
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks) *$",
+    re.MULTILINE | re.DOTALL,
+)
 _TITLE = re.compile(r'title="([^"]*)"')
 _FILE = re.compile(r"[\w.-]+/[\w./-]+|[\w-]+\.\w+")
 
@@ -71,7 +74,9 @@ def blocks(page: Path) -> Iterator[Block]:
         title = (_TITLE.search(rest) or ["", ""])[1]
         block = Block(language, title, textwrap.dedent(fence["text"]), text[: fence.start("text")].count("\n") + 1)
         if title not in ("", ON_SLURM, OUTPUT) and not (title.startswith(NOT_RUN) or block.is_file):
-            raise ValueError(f"{page.name}, line {block.line}: a block's title is a file's name or says how it is run, not {title!r}")
+            raise ValueError(
+                f"{page.name}, line {block.line}: a block's title is a file's name or says how it is run, not {title!r}"
+            )
         yield block
 
 
@@ -104,14 +109,18 @@ def _python(page: Path, block: Block, namespace: dict[str, Any]) -> str:
 
 def _shell(page: Path, block: Block) -> str:
     made = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, f"{page.name}, line {block.line}: exit code {made.returncode}\n{made.stdout}{made.stderr}"
+    assert made.returncode == 0, (
+        f"{page.name}, line {block.line}: exit code {made.returncode}\n{made.stdout}{made.stderr}"
+    )
     return made.stdout
 
 
 def _compare(page: Path, block: Block, printed: str) -> None:
     pattern = ".*?".join(map(re.escape, block.text.strip().split("…")))
     lines = "\n".join(line.rstrip() for line in printed.strip().splitlines())
-    assert re.fullmatch(pattern, lines, re.S), f"{page.name}, line {block.line}: it printed\n{printed}\nand not\n{block.text}"
+    assert re.fullmatch(pattern, lines, re.DOTALL), (
+        f"{page.name}, line {block.line}: it printed\n{printed}\nand not\n{block.text}"
+    )
 
 
 if __name__ == "__main__":
