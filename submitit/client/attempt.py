@@ -7,6 +7,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
     from submitit.storage.outcome import Footer
     from submitit.storage.paths import JobPaths
 
@@ -73,10 +76,29 @@ class Attempt(NamedTuple):
 
 def part_of(text: str, number: int) -> str:
     """The part of a log that one attempt has written, from the line in which its runner says that it begins."""
+    begin, end = _bounds(((found, found.start()) for found in _BEGINS.finditer(text)), number)
+    return "" if begin is None else text[begin:end]
+
+
+def bounds_of(path: str, number: int) -> tuple[int | None, int | None]:
+    """Where in a log the part of an attempt lies that ``part_of`` gives: its first byte, ``None`` where it has none, and the byte after
+    its last, ``None`` for the end of the file. Lines are read one by one.
+    """
+    with open(path, "rb") as file:
+        return _bounds(_begins_in(file), number)
+
+
+def _begins_in(file: BinaryIO) -> Iterator[tuple[re.Match[str], int]]:
+    place = 0
+    for line in file:
+        if line.startswith(b"submitit ") and (found := _BEGINS.match(line.decode(errors="replace"))):
+            yield found, place
+        place += len(line)
+
+
+def _bounds(found: Iterable[tuple[re.Match[str], int]], number: int) -> tuple[int | None, int | None]:
     begins = {0: 0}
-    for found in _BEGINS.finditer(text):
-        begins.setdefault(int(found[1] or found[2]) - 1, found.start())
-    if number not in begins:
-        return ""
+    for match, place in found:
+        begins.setdefault(int(match[1] or match[2]) - 1, place)
     later = [place for other, place in begins.items() if other > number]
-    return text[begins[number] : min(later, default=len(text))]
+    return begins.get(number), min(later, default=None)

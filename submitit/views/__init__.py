@@ -10,4 +10,4 @@ from submitit import lazy
 
 TYPE_CHECKING = False
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy.attributes(__name__, ("asked", "attempts", "entry", "folder"), {})
+    __getattr__, __dir__ = lazy.attributes(__name__, ("asked", "attempts", "colours", "entry", "folder", "waits"), {})

@@ -63,6 +63,10 @@ class Folder:
         found = [entry for entry in self._entries.values() if entry.job_id == job_id]
         return found or [entry for entry in self.entries if entry.array == job_id]
 
+    def current(self, entry: JobEntry) -> JobEntry:
+        """The same job as of the last ``refresh``."""
+        return self._entries.get((entry.folder, entry.job_id), entry)
+
     def refresh(self, *, ask: bool = True) -> bool:
         """Bring ``entries`` up to date; says whether one has changed.
 

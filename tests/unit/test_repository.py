@@ -60,7 +60,7 @@ def test_requirements() -> None:
     entries = metadata.get_all("Requires-Dist", [])
     required = [re.split(r"[<>=~! ;\[]", entry)[0] for entry in entries if "extra ==" not in entry]
     assert required == ["cloudpickle"]
-    assert metadata.get_all("Provides-Extra") == ["joblib"]
+    assert metadata.get_all("Provides-Extra") == ["cli", "joblib"]
     assert metadata["Requires-Python"] == ">=3.10", "an upper cap would lock users out of new Pythons"
 
 

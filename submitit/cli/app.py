@@ -1,0 +1,97 @@
+"""The commands there are, each loaded when it is called."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+#: By name, in the order of the help: the module of this package that holds the function of that name.
+COMMANDS = {
+    "ls": "ls",
+    "show": "show",
+    "logs": "logs",
+}
+
+_FROM_THE_LAST = re.compile(r"-\d+")
+
+
+class Command(TyperCommand):
+    """A command to which ``-1`` is the last job, not an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As its base, with each ``-1``, ``-2`` … that no option takes spelt ``@-1``, which is no option's beginning."""
+        takes_value = {
+            word for option in self.params if not getattr(option, "is_flag", True) for word in option.opts
+        } & set(args)
+        spelt = []
+        for place, word in enumerate(args):
+            if word == "--":
+                spelt += args[place:]
+                break
+            own = _FROM_THE_LAST.fullmatch(word) and not (place and args[place - 1] in takes_value)
+            spelt.append(f"@{word}" if own else word)
+        return list(super().parse_args(ctx, spelt))
+
+
+class Commands(TyperGroup):
+    """The commands of the table, whose modules are imported when they are asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        known: Any = dict.fromkeys(COMMANDS)
+        self.commands = known  # with which a misspelt one is compared
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, ``None`` if there is none."""
+        from importlib import import_module
+
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"submitit.cli.{COMMANDS[cmd_name]}")
+        one = _typer()
+        one.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        return typer.main.get_command(one)
+
+
+def _typer(**settings: Any) -> typer.Typer:
+    settings = {"add_completion": False, **settings}
+    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import submitit
+
+        typer.echo(f"submitit {submitit.__version__}")
+        raise typer.Exit
+
+
+app = _typer(
+    cls=Commands,
+    add_completion=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def submitit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """See and steer the jobs that were submitted with submitit.
+
+    A JOB is named by its id (12, or 12_3 for element 3 of array 12), by the id of its array, by its name, or by -1 for
+    the last submission, -2 for the one before it and so on. It is looked for in every folder that you have submitted
+    from; --folder FOLDER looks in one.
+
+    Exit codes: 0 all is well; 1 what was asked about failed or was not found; 2 wrong use; 130 stopped by Ctrl-C.
+    """

@@ -1,0 +1,19 @@
+"""How jobs ended, in words."""
+
+from __future__ import annotations
+
+
+def exit_text(code: int) -> str:
+    """An exit code, or a signal as a negative number: ``exit code 3``, ``SIGKILL(-9)``."""
+    if code >= 0:
+        return f"exit code {code}"
+    from submitit.orchestrator.collector import exit_name
+
+    return exit_name(128 - code)
+
+
+def again_text(reason: str) -> str:
+    """Why another attempt followed, from ``Attempt.again``."""
+    if reason == "requeue":
+        return "had saved its state"
+    return f"retried: {reason.replace('_', ' ')}" if reason else "started again by the scheduler"
