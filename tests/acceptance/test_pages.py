@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import pages
+from support.left_behind import assert_nothing_is_left
 from support.slurm_cluster import SlurmCluster
 
 #: What tells a program that there is a cluster.
@@ -50,6 +51,7 @@ def run(page: Path, where: str, directory: Path, path: str) -> None:
         command, cwd=directory / "page", env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     assert made.returncode == 0, made.stdout + made.stderr
+    assert_nothing_is_left(directory)
 
 
 @pytest.mark.parametrize("page", with_blocks(pages.HERE), ids=named)
