@@ -13,6 +13,10 @@ COMMANDS = {
     "ls": "ls",
     "show": "show",
     "logs": "logs",
+    "wait": "wait",
+    "cancel": "cancel",
+    "retry": "retry",
+    "result": "result",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")

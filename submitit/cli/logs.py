@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from submitit.cli import naming, output
-from submitit.cli.endings import exit_text
+from submitit.cli.endings import why
 from submitit.cli.logfile import Harmless, blocks, start_of_last
 from submitit.cli.options import InFolder, JobName
 
@@ -117,9 +117,8 @@ def _follow(one: Found, path: str, lines: int) -> None:
     write(b"", final=True)
     if not write.whole:
         print(flush=True)
-    ended = f", {exit_text(one.entry.exit_code)}" if one.entry.exit_code else ""
-    reason = f", {one.entry.reason}" if one.entry.reason else ""
-    output.note(f"submitit: job {one.entry.job_id} is over: {one.entry.state}{ended}{reason}")
+    ended = ", ".join(filter(None, (one.entry.state, why(one.entry))))
+    output.note(f"submitit: job {one.entry.job_id} is over: {ended}")
 
 
 def _size(path: str) -> int | None:

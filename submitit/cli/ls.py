@@ -11,10 +11,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from submitit.cli import naming, output, table, times
-from submitit.cli.endings import exit_text
+from submitit.cli.endings import why
 from submitit.cli.naming import Found
 from submitit.cli.options import AsJson, NoAsk
-from submitit.cli.summary import counts, state_cell
+from submitit.cli.summary import counts
 from submitit.cli.table import Cell, Column, plain
 from submitit.orchestrator.state import JobState
 from submitit.views.entry import JobEntry
@@ -151,7 +151,7 @@ def _row(line: _Line, *, whole: bool) -> list[Cell]:
     return [
         plain(output.one_line(line.name)),
         plain(output.one_line(first.name)),
-        state_cell(first.state) if len(entries) == 1 else counts(entries),
+        counts(entries),
         plain(times.stamp(first.submitted) if whole else times.moment(first.submitted)),
         plain("" if span is None else times.duration(span)),
         plain(output.one_line(first.node) if line.single else ""),
@@ -175,8 +175,7 @@ def _why(entries: list[JobEntry]) -> str:
     """Why a job is where it is; of several, the ids of those that failed."""
     first = entries[0]
     if len(entries) == 1:
-        ended = exit_text(first.exit_code) if first.failed and first.exit_code else ""
-        return output.one_line(", ".join(filter(None, (ended, first.reason))))
+        return output.one_line(why(first))
     failed = [entry for entry in entries if entry.failed]
     if not failed or len(failed) == len(entries):
         return ""

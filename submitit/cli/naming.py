@@ -189,6 +189,11 @@ def ids(entries: Iterable[JobEntry]) -> str:
     return f"{first}-{last}" if whole else f"{first}…{last}"
 
 
-def _ids(found: list[Found]) -> str:
+def named(found: Sequence[Found]) -> str:
+    """Jobs by their ids, in a sentence."""
+    return f"job {found[0].entry.job_id}" if len(found) == 1 else f"{len(found)} jobs: {_ids(found)}"
+
+
+def _ids(found: Sequence[Found]) -> str:
     listed = ", ".join(one.entry.job_id for one in found[:_SHOWN])
     return f"{listed} and {len(found) - _SHOWN} more" if len(found) > _SHOWN else listed

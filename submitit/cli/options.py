@@ -32,3 +32,5 @@ InFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 #: For who does not want to wait for a scheduler.
 NoAsk = Annotated[bool, typer.Option("--no-ask", help="Ask no scheduler: what files tell is enough.")]
+#: For scripts that cancel or submit several jobs.
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

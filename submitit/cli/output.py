@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from submitit.terminal import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def in_terminal() -> bool:
@@ -58,6 +61,28 @@ def print_json(value: Any) -> None:
     else:
         text = json.dumps(value, indent=2, default=str)
     print(text)
+
+
+def joined(pieces: Iterable[tuple[str, str]]) -> str:
+    """A cell of a table as a text."""
+    return "".join(styled(text, style) if style else text for text, style in pieces)
+
+
+def lines(text: str) -> str:
+    """Somebody's text of several lines: as it is, or harmless to the terminal that it goes to."""
+    return harmless(text) if sys.stdout.isatty() else text
+
+
+def ask(question: str, *, yes: bool, option: str = "--yes") -> None:
+    """Return if the person agrees. Ends the command if not, and where nobody can be asked: ``option`` answers beforehand."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Nobody is here to answer: {option} does", 2)
+    import typer
+
+    if not typer.confirm(question, err=True):
+        fail("nothing was done")
 
 
 def note(sentence: str) -> None:

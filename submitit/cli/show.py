@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from submitit.cli import naming, output, table, times
-from submitit.cli.endings import again_text, exit_text
+from submitit.cli.endings import again_text, exit_text, why
 from submitit.cli.job_json import job_json
 from submitit.cli.options import AsJson, InFolder, JobName, NoAsk
 from submitit.cli.summary import counts, state_cell
@@ -62,8 +62,7 @@ def _show(one: Found, lines: int) -> None:
     entry = one.folder.detailed(one.entry)
     starts = attempts(one.folder, entry)
     _title(entry.job_id, entry.name, *state_cell(entry.state))
-    if why := _why(entry):
-        _field("why", why)
+    _field("why", why(entry))
     _common(entry)
     _field("asked for", _asked(asked(entry)))
     _field("ran", _ran(entry))
@@ -101,7 +100,7 @@ def _show_several(found: list[Found]) -> None:
     rows = []
     for one in listed:
         entry = one.folder.detailed(one.entry)
-        cells = (entry.job_id, "", entry.node, _span(entry.start, entry.end), _why(entry))
+        cells = (entry.job_id, "", entry.node, _span(entry.start, entry.end), why(entry))
         rows.append([plain(output.one_line(text)) for text in cells])
         rows[-1][1] = state_cell(entry.state)
     for line in table.lines(columns, rows, output.width() if output.in_terminal() else None):
@@ -125,18 +124,12 @@ def _common(entry: JobEntry) -> None:
 
 
 def _title(job_id: str, name: str, *state: tuple[str, str]) -> None:
-    words = "".join(output.styled(text, style) if style else text for text, style in state)
-    print(f"{output.styled(output.one_line(f'{job_id}  {name}'), 'bold')}  {words}")
+    print(f"{output.styled(output.one_line(f'{job_id}  {name}'), 'bold')}  {output.joined(state)}")
 
 
 def _field(name: str, text: str | None) -> None:
     if text:
         print(f"  {name:<{_INDENT}}{output.one_line(text)}")
-
-
-def _why(entry: JobEntry) -> str:
-    ended = exit_text(entry.exit_code) if entry.over and entry.exit_code else ""
-    return ", ".join(filter(None, (ended, entry.reason)))
 
 
 def _asked(given: Asked) -> str:

@@ -24,8 +24,10 @@ def state_cell(state: str) -> Cell:
 
 
 def counts(entries: Iterable[JobEntry]) -> Cell:
-    """How many jobs are in which state: bad ends first, good ones last."""
+    """How many jobs are in which state, bad ends first, good ones last; of one job its state."""
     number = Counter(entry.state for entry in entries)
+    if sum(number.values()) == 1:
+        return state_cell(next(iter(number)))
     pieces: Cell = []
     for state in sorted(number, key=lambda state: (_ORDER[style_of(state)], state)):
         pieces += [(", ", "")] * bool(pieces) + [(f"{number[state]} {output.one_line(state)}", style_of(state))]

@@ -55,6 +55,15 @@ def resubmit(job: Job[Any], overrides: dict[str, Any]) -> Job[Any]:
     return executor._process([job.submission()])[0]
 
 
+def resubmit_together(jobs: Sequence[Job[Any]]) -> list[Job[Any]]:
+    """New jobs that make the same calls as those of one submission, as one array again. Those that waited for others are submitted
+    one by one, since each may have waited for its own. Raises what ``Job.resubmit`` raises.
+    """
+    if {"after", "after_any", "after_own"} & _record(jobs[0]).keys():
+        return [resubmit(job, {}) for job in jobs]
+    return executor_of(jobs[0])._process(calls(jobs))
+
+
 def _waited_for(job: Job[Any]) -> dict[str, list[Job[Any]]]:
     """The parameters by which another job waits for what this one has waited for."""
     if not {"after", "after_any", "after_own"} & _record(job).keys():
