@@ -15,7 +15,7 @@ from submitit import lazy
 # Type checkers read any name of this spelling as true; importing `typing` for it would cost more than the rest of this file.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage, views
+    from submitit import auto, client, core, executors, helpers, local, orchestrator, slurm, storage, upkeep, views
     from submitit.client.auto import AutoExecutor
     from submitit.client.cancelling import cancel
     from submitit.client.dependencies import result_of
@@ -88,6 +88,7 @@ __all__ = [
     "orchestrator",
     "slurm",
     "storage",
+    "upkeep",
     "views",
 ]
 
@@ -136,6 +137,7 @@ _MODULES = (
     "orchestrator",
     "slurm",
     "storage",
+    "upkeep",
     "views",
     "commands",
     "environ",

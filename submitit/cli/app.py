@@ -17,6 +17,10 @@ COMMANDS = {
     "cancel": "cancel",
     "retry": "retry",
     "result": "result",
+    "du": "du",
+    "clean": "clean",
+    "doctor": "doctor",
+    "run": "run",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")
@@ -30,6 +34,8 @@ class Command(TyperCommand):
         takes_value = {
             word for option in self.params if not getattr(option, "is_flag", True) for word in option.opts
         } & set(args)
+        if not ctx.allow_interspersed_args:  # of which the last words are another program's
+            return list(super().parse_args(ctx, args))
         spelt = []
         for place, word in enumerate(args):
             if word == "--":
@@ -60,7 +66,7 @@ class Commands(TyperGroup):
             return None
         module = import_module(f"submitit.cli.{COMMANDS[cmd_name]}")
         one = _typer()
-        one.command(cmd_name, cls=Command)(getattr(module, cmd_name))
+        one.command(cmd_name, cls=Command, context_settings=getattr(module, "CONTEXT", None))(getattr(module, cmd_name))
         return typer.main.get_command(one)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from submitit.orchestrator import sources
     from submitit.orchestrator.collector import Ending, Sighting
     from submitit.orchestrator.sources import Source
+    from submitit.storage.cleanings import Cleaning
     from submitit.storage.submission import DelayedSubmission
 
 R = TypeVar("R", covariant=True)
@@ -153,7 +154,12 @@ class Job(Generic[R]):
         if path.exists():
             return DelayedSubmission.load(path, trust=self._trust)
         reference = self._payload_reference()
+        if (cleaned := self._cleaning()) is not None:
+            raise FileNotFoundError(2, f"The call of job {self.job_id} is gone: it was cleaned {cleaned.words()}", str(path))
         assert reference is not None, f"Cannot find job submission pickle: {path}"
+        if not os.path.exists(reference[0]):
+            words = f"The call of job {self.job_id} is gone: its payload was deleted, as `submitit clean --keep-results` does"
+            raise FileNotFoundError(2, words, reference[0])
         return payload.read_submission(*reference, trust=self._trust)
 
     # ---- the life of the job
@@ -448,11 +454,14 @@ class Job(Generic[R]):
 
         if self._ending is None:
             # Two threads may look at once: what one of them has seen is not taken back by the other.
-            sighting = self._sighting
+            sighting, found_again = self._sighting, False
             if sighting is None:
                 sighting = self._sighting = collector.Sighting()
-                at_files = at_files or self._found_again()
+                found_again = self._found_again()
+                at_files = at_files or found_again
             ending = collector.judge(self, sighting, at_files=at_files)
+            if ending is None and found_again and self._cleaning() is not None:
+                ending = self._unseen_ending()
             if ending is not None:
                 self._ending = ending
                 self._sighting = None  # the handles of thousands of jobs are kept until all are over
@@ -492,12 +501,28 @@ class Job(Generic[R]):
         """Whether the job may have ended before this handle was made."""
         return not self._submitted_here
 
+    def _cleaning(self) -> Cleaning | None:
+        """Who has cleaned the job away, if somebody has; ``None`` for a job that was submitted later under its id."""
+        from submitit.storage import cleanings, journal
+        from submitit.storage.paths import layout_of
+
+        layout, folder = layout_of(self.paths._folder), self.paths._template
+        found = cleanings.find(layout, folder, self.job_id)
+        if found is None:
+            return None
+        submission = journal.find_submission(layout, self.job_id)
+        submitted = None if submission is None or submission["folder"] != folder else submission["time"]
+        return cleanings.find(layout, folder, self.job_id, submitted)
+
     def _done_without_source(self, force_check: bool) -> bool:
         from submitit.orchestrator import collector
 
         if self._recorded() or self._cancelled:
             self._ending = collector.Ending("" if self._recorded() else "CANCELLED", {}, {})
             self._let_go()
+            return True
+        if self._missing_since is None and self._cleaning() is not None:
+            self._ending = self._unseen_ending()
             return True
         if not self.watcher.is_done(self.job_id, mode="force" if force_check else "standard"):
             return False

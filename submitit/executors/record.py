@@ -83,6 +83,7 @@ def records(
             "function": function_name(submissions[group.place].function),
             "tasks": jobs[group.place].num_tasks,
             **_jobs(group, first, payload is not None),
+            **_shared(submissions[group.place].function),
             **({} if waits is None else _after(group, waits, str(executor.folder))),
         }
         for group in _grouped([job.job_id for job in jobs])
@@ -109,6 +110,14 @@ def _after(group: _Group, waits: Sequence[Waits], folder: str) -> dict[str, Any]
 
     count = group.jobs["count"] if isinstance(group.jobs, dict) else len(group.jobs)
     return dependencies.noted(waits[group.place : group.place + count], folder)
+
+
+def _shared(function: Any) -> dict[str, str]:
+    """The payload that jobs of a map take their calls from, beside their own."""
+    chunks = sys.modules.get("submitit.orchestrator.chunks")  # without which there is no such function
+    if chunks is None or not isinstance(function, chunks.Share):
+        return {}
+    return {"shares": os.path.basename(function.payload)}
 
 
 class _Group(NamedTuple):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from submitit.commands import CommandFunction
     from submitit.environ import environment_variables
     from submitit.helpers.checkpointing import Checkpointable, FunctionSequence
+    from submitit.helpers.command import Command, CommandFailedError
     from submitit.helpers.distributed import TorchDistributedEnvironment
     from submitit.helpers.environment import clean_env
     from submitit.helpers.monitoring import _default_custom_logging, as_completed, monitor_jobs
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpointable",
+    "Command",
+    "CommandFailedError",
     "CommandFunction",
     "DelayedSubmission",
     "FunctionSequence",
@@ -41,6 +44,8 @@ __all__ = [
 
 _HOMES = {
     "Checkpointable": "submitit.helpers.checkpointing",
+    "Command": "submitit.helpers.command",
+    "CommandFailedError": "submitit.helpers.command",
     "CommandFunction": "submitit.commands",
     "DelayedSubmission": "submitit.storage.submission",
     "FunctionSequence": "submitit.helpers.checkpointing",
@@ -60,6 +65,6 @@ _HOMES = {
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attributes(
         __name__,
-        ("archives", "checkpointing", "distributed", "environment", "monitoring", "processes", "snapshot"),
+        ("archives", "checkpointing", "command", "distributed", "environment", "monitoring", "processes", "snapshot"),
         _HOMES,
     )

@@ -162,6 +162,8 @@ class LocalJob(Job[R], Generic[R]):
         elif not self._recorded() and not self._cancelled:
             # It may be about to be submitted. What stays unknown is nobody's any more.
             now = time.monotonic()
+            if self._unknown_since is None and self._cleaning() is not None:
+                self._unknown_since = now - _UNKNOWN_S
             self._unknown_since = self._unknown_since or now
             if now - self._unknown_since < _UNKNOWN_S:
                 return False

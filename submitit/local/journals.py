@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.local import processes, records
 from submitit.local.ends import Ends
@@ -122,6 +122,19 @@ def _beginning(path: str) -> bytes:
         return b""
 
 
+class Controller(NamedTuple):
+    """A controller that has written a journal below a root."""
+
+    #: The journal, and the directory in which files that ask for something are left.
+    journal: str
+    directory: str
+    #: Its jobs, and those of them that are not over as far as is known.
+    jobs: frozenset[str]
+    open: frozenset[str]
+    #: Whether it is gone; ``None`` on a machine from which this cannot be seen.
+    gone: bool | None
+
+
 class _Attention:
     """What one thread watches while it waits. Were it shared, one would take what is to wake the others."""
 
@@ -160,6 +173,20 @@ class JournalSource(Source):
     def header(self, job_id: str) -> Header | None:
         """Who has, or had, the job."""
         return self._homes.get(job_id)
+
+    def controllers(self) -> list[Controller]:
+        """Every controller of the root, as of the last ``refresh``."""
+        jobs: dict[str, set[str]] = {}
+        for job_id, header in self._homes.items():
+            jobs.setdefault(header.controller, set()).add(job_id)
+        found = []
+        for book in self._books.values():
+            if book.header is not None:
+                alive = False if book.closed else processes.alive(book.header.who)
+                mine = frozenset(jobs.get(book.header.controller, ()))
+                gone = None if alive is None else not alive
+                found.append(Controller(book.path, book.header.directory, mine, frozenset(book.open), gone))
+        return found
 
     # ---- for who waits
 

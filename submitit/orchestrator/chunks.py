@@ -292,6 +292,11 @@ class Share(_Maker):
         self._chunks, self._claims = chunks, claims
         self._size, self._taker, self._takers = size, taker, takers
 
+    @property
+    def payload(self) -> str:
+        """The file that holds the chunks."""
+        return self._chunks
+
     def __call__(self) -> Outcomes:
         return self._noted(self._make)
 

@@ -273,6 +273,12 @@ def _all_recorded(job: Collectable) -> bool:
 def error_of(job: Collectable, task: int, ending: Ending) -> errors.UncompletedJobError:
     """The error of a task that left no result: its type by the cause, its text with all that is known."""
     paths = job._task_paths(task)
+    cleaned = job._cleaning()
+    if cleaned is not None:
+        return errors.JobVanishedError(
+            f"Job {job.job_id} was cleaned {cleaned.words()} (`submitit clean` does that): its result and logs are gone. "
+            f"They lay in {paths.locate('folder')}"
+        )
     state = JobState.read(ending.state)
     source = job._source()
     if state is JobState.CANCELLED and not job._cancelled and not _has_begun(job, source, ending):

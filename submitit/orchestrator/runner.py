@@ -167,7 +167,7 @@ def _set_aside(env: JobEnvironment, paths: JobPaths, ending: _Ending, start: flo
 
 def _with_exit_code(ending: _Ending) -> str:
     """The text of a failure."""
-    if not isinstance(ending.error, SystemExit):
+    if type(ending.error) is not SystemExit:  # a class of its own has words of its own
         return ending.traceback
     code = _exit_code(ending.error)
     return (

@@ -173,12 +173,18 @@ def config_command() -> list[str]:
 _SETTING: Final = r"(?m)^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$"
 
 
-def parse_config(output: str | bytes) -> ClusterLimits:
-    """Read ``scontrol show config``. Whatever is missing or odd is ``None``."""
+def parse_settings(output: str | bytes) -> dict[str, str]:
+    """Every setting that ``scontrol show config`` prints, by its name."""
     text = output.decode("utf-8", errors="replace") if isinstance(output, bytes) else output
     settings: dict[str, str] = {}
     for name, value in re.findall(_SETTING, text):
         settings.setdefault(name, value)
+    return settings
+
+
+def parse_config(output: str | bytes) -> ClusterLimits:
+    """Read ``scontrol show config``. Whatever is missing or odd is ``None``."""
+    settings = parse_settings(output)
     storage = settings.get("AccountingStorageType")
     enforce = settings.get("AccountingStorageEnforce")
     requeue = settings.get("JobRequeue", "")

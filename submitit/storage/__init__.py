@@ -7,6 +7,7 @@ payload        the file of one submission, or of an array (``sharing``, ``output
 outcome        the result file
 calls          how the calls of a map end, while their job goes on
 claims         which job has taken which of several pieces of work
+cleanings      which jobs were cleaned away
 events         marker files that say "look now"
 journal        append-only records of what was submitted
 serialization  objects to bytes and back; the only importer of cloudpickle
@@ -31,6 +32,7 @@ if not TYPE_CHECKING:
             "atomic",
             "calls",
             "claims",
+            "cleanings",
             "events",
             "journal",
             "names",

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
         first: int
         #: Name of the file in ``payloads``.
         payload: str
+        #: Name of the file there whose calls the jobs share out among themselves, beside their own.
+        shares: str
         folder: str
         #: The jobs that these wait for, where they do: see ``orchestrator.dependencies.noted``.
         after: list[Any]

@@ -37,12 +37,22 @@ def note(root: str) -> None:
     if key in _noted:
         return
     _noted.add(key)
-    from hashlib import sha256
-
-    path = os.path.join(directory(), sha256(os.fsencode(root)).hexdigest()[:24])
+    path = _path(root)
     with suppress(OSError):  # a home that cannot be written to is no reason for a job not to be sent
         atomic.make_directory(os.path.dirname(path))
         atomic.write_text(path, root)
+
+
+def _path(root: str) -> str:
+    from hashlib import sha256
+
+    return os.path.join(directory(), sha256(os.fsencode(root)).hexdigest()[:24])
+
+
+def forget(root: str) -> None:
+    """``folders`` does not name the folder any more; never raises ``OSError``."""
+    with suppress(OSError):
+        os.unlink(_path(root))
 
 
 def folders() -> list[Folder]:

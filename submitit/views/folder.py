@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.orchestrator.sources import marker_source
 from submitit.orchestrator.state import JobState
-from submitit.storage import outcome
+from submitit.storage import cleanings, outcome
 from submitit.storage.journal import read_journal
 from submitit.storage.paths import Layout, tagless_root
 from submitit.views.entry import JobEntry
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from submitit.orchestrator import sources
     from submitit.orchestrator.sources import MarkerSource
     from submitit.slurm.watcher import SlurmInfoWatcher
+    from submitit.storage.cleanings import Cleaning
 
     StrPath = str | os.PathLike[str]
     Key = tuple[str, str]
@@ -48,6 +49,11 @@ class Folder:
         self._offsets: dict[str, int] = {}
         self._entries: dict[Key, JobEntry] = {}
         self._clients: dict[Key, str] = {}
+        #: Who wrote each journal, by the client's name.
+        self._owners: dict[str, int] = {}
+        #: What is known of cleanings, by the file that tells of it, with what tells one version of that from another.
+        self._cleanings: dict[str, tuple[tuple[int, int, int], list[Cleaning]]] = {}
+        self._cleaned: dict[Key, JobEntry] = {}
         #: Jobs that may still change; of those of Slurm, what their markers last said.
         self._open: dict[Key, tuple[sources.Attempt | None] | None] = {}
         self._local: JournalSource | None = None
@@ -57,6 +63,19 @@ class Folder:
     def entries(self) -> list[JobEntry]:
         """Every job, in the order of submission."""
         return sorted(self._entries.values(), key=lambda entry: entry.submitted)
+
+    @property
+    def cleaned(self) -> list[JobEntry]:
+        """The jobs that were cleaned away, as far as journals still name them. They are not among the ``entries``."""
+        return list(self._cleaned.values())
+
+    def client(self, entry: JobEntry) -> str:
+        """The name of the client process that submitted a job: its journal's, and its markers' directory's."""
+        return self._clients[entry.folder, entry.job_id]
+
+    def owner(self, entry: JobEntry) -> int:
+        """The number of the user whose journal a job stands in."""
+        return self._owners[self.client(entry)]
 
     def find(self, job_id: str) -> list[JobEntry]:
         """The jobs of this id, or the elements of the array of this id. Several jobs where folders with tags share their beginning."""
@@ -98,33 +117,77 @@ class Folder:
     # ---- what `refresh` does, for one folder of several
 
     def _read(self) -> bool:
-        """Take in what was submitted since the last call; says whether there was anything."""
-        known = len(self._entries)
+        """Take in what was submitted, or cleaned, since the last call; says whether there was anything."""
+        changed = self._read_cleanings()
         try:
             names = sorted(name for name in os.listdir(self._layout.journals) if name.endswith(".jsonl"))
         except OSError:
-            return False
+            return changed
         for name in names:
             offset = self._offsets.get(name, 0)
-            if offset < 0:
+            if offset < 0 or name.endswith(cleanings.SUFFIX):
                 continue
             with contextlib.suppress(OSError):
-                lines, self._offsets[name] = read_journal(self._layout.locate(f"journal/{name}"), offset)
+                path = self._layout.locate(f"journal/{name}")
+                lines, self._offsets[name] = read_journal(path, offset)
                 if not offset and lines and lines[0].get("event") == "controller":
                     self._offsets[name] = -1  # which `journal_source` reads
                     continue
+                client = name.removesuffix(".jsonl")
+                if client not in self._owners:
+                    self._owners[client] = os.stat(path).st_uid
                 for line in lines:
                     if _is_sound(line, self.root):
-                        self._add(line, name.removesuffix(".jsonl"))
-        return len(self._entries) > known
+                        changed |= self._add(line, client)
+        return changed
 
-    def _add(self, submission: Any, client: str) -> None:
+    def _add(self, submission: Any, client: str) -> bool:
+        folder, submitted, changed = submission["folder"], submission["time"], False
+        told = [one for one in self._told_of_cleanings(client) if one.folder == folder and submitted <= one.until]
         for job_id in _job_ids(submission["jobs"]):
-            key = submission["folder"], job_id
-            if key not in self._entries:
-                self._entries[key] = JobEntry(submission, job_id)
-                self._clients[key] = client
-                self._open[key] = None
+            key = folder, job_id
+            known = self._entries.get(key) or self._cleaned.get(key)
+            # Ids come round again after years: the job that was submitted last has the files.
+            if known is not None and known.submitted >= submitted:
+                continue
+            self._forget(key)
+            self._clients[key] = client
+            if any(one.covers(job_id, submitted) for one in told):
+                self._cleaned[key] = JobEntry(submission, job_id)
+                continue
+            self._entries[key] = JobEntry(submission, job_id)
+            self._open[key] = None
+            changed = True
+        return changed
+
+    def _forget(self, key: Key) -> None:
+        for known in (self._entries, self._cleaned, self._open):
+            known.pop(key, None)
+
+    def _read_cleanings(self) -> bool:
+        """Take in which jobs were cleaned since the last call; says whether one is not there any more."""
+        fresh = False
+        for path in cleanings.paths(self._layout):
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                version = status.st_ino, status.st_size, status.st_mtime_ns
+                if path not in self._cleanings or self._cleanings[path][0] != version:
+                    self._cleanings[path] = version, cleanings.read(path)
+                    fresh = True
+        gone = []
+        for key, entry in self._entries.items() if fresh else ():
+            told = self._told_of_cleanings(self._clients[key])
+            if any(one.folder == entry.folder and one.covers(entry.job_id, entry.submitted) for one in told):
+                gone.append(entry)
+        for entry in gone:
+            self._forget((entry.folder, entry.job_id))
+            self._cleaned[entry.folder, entry.job_id] = JobEntry(entry.submission, entry.job_id)
+        return bool(gone)
+
+    def _told_of_cleanings(self, client: str) -> list[Cleaning]:
+        """What is said about cleanings by who may clean the jobs of a client: in a shared folder anybody can write such a file."""
+        may = (self._owners[client], 0)
+        return [one for _, told in self._cleanings.values() for one in told if one.owner in may]
 
     def _look(self) -> tuple[bool, list[Key]]:
         """Take in what files tell: whether a job has changed, and those about which the scheduler may know more."""
@@ -337,8 +400,10 @@ def _is_sound(line: dict[str, Any], root: str) -> bool:
         listed = isinstance(jobs.get("array"), str) and type(count) is int and 0 <= count <= _MANY
     else:
         listed = isinstance(jobs, list) and all(isinstance(job, str) for job in jobs)
+    ids = [jobs["array"]] if listed and isinstance(jobs, dict) else jobs if listed else []
     return (
         listed
+        and not any("/" in job_id for job_id in ids)  # it is a part of names of files
         and line.get("event") == "submitted"
         and isinstance(folder, str)
         and tagless_root(folder) == root
