@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from submitit.orchestrator.environment import JobEnvironment
     from submitit.orchestrator.retry import MoreMemory, MoreTime, OnException, Retry
     from submitit.slurm.slurm import SlurmExecutor, SlurmJob
+    from submitit.views.usage import usage
 
 __version__ = "2.0.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "throttle",
     "wait",
     "result_of",
+    "usage",
     "Retry",
     "MoreMemory",
     "MoreTime",
@@ -110,6 +112,7 @@ _HOMES = {
     "throttle": "submitit.client.throttling",
     "wait": "submitit.client.waiting",
     "result_of": "submitit.client.dependencies",
+    "usage": "submitit.views.usage",
     "Retry": "submitit.orchestrator.retry",
     "MoreMemory": "submitit.orchestrator.retry",
     "MoreTime": "submitit.orchestrator.retry",

@@ -21,6 +21,7 @@ COMMANDS = {
     "clean": "clean",
     "doctor": "doctor",
     "run": "run",
+    "report": "report",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")

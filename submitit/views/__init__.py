@@ -10,4 +10,20 @@ from submitit import lazy
 
 TYPE_CHECKING = False
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy.attributes(__name__, ("asked", "attempts", "colours", "entry", "folder", "waits"), {})
+    __getattr__, __dir__ = lazy.attributes(
+        __name__,
+        (
+            "advice",
+            "amounts",
+            "asked",
+            "attempts",
+            "causes",
+            "colours",
+            "entry",
+            "folder",
+            "report",
+            "usage",
+            "waits",
+        ),
+        {},
+    )

@@ -375,6 +375,8 @@ def _by_scheduler(entry: JobEntry, watcher: SlurmInfoWatcher) -> JobEntry:
         node=info.get("NodeList", "") or entry.node,
         start=queries.timestamp(info.get("Start", "")) or entry.start,
         end=(queries.timestamp(info.get("End", "")) if state.final else None) or entry.end,
+        # of what was killed nobody else knows
+        max_rss_mb=used / 1024**2 if (used := queries.memory_bytes(info.get("MaxRSS", ""))) else entry.max_rss_mb,
     )
 
 
