@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "doctor",
     "run": "run",
     "report": "report",
+    "top": "top",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")

@@ -1,0 +1,143 @@
+"""What stands in each column of the table, and how wide the columns are. Text in, text out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from submitit.cli import times
+from submitit.cli.endings import exit_text
+from submitit.cli.output import one_line
+from submitit.cli.tui.groups import Group, group_of
+from submitit.cli.tui.table import elapsed
+from submitit.terminal import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from submitit.cli.tui.table import Line
+    from submitit.views.entry import JobEntry
+
+#: Between two columns.
+GAP = 2
+
+
+class Column(NamedTuple):
+    """One column of the table."""
+
+    name: str
+    title: str
+    #: What stands there about a job at a moment.
+    text: Callable[[JobEntry, float], str]
+    #: How narrow it may become before others are left out, and how wide at most.
+    least: int
+    most: int
+    #: How early it is left out where not all have room; 0 never.
+    spare: int = 0
+
+
+class Width(NamedTuple):
+    """A column that is shown, and how wide it is."""
+
+    column: Column
+    width: int
+
+
+def plain(text: str, *, blanks: bool = False) -> str:
+    """One line of text as it may stand on a terminal, whoever wrote it; with ``blanks`` as many of them as there are."""
+    line = harmless(text).replace("\n", " ") if blanks else one_line(text)
+    return line.encode("utf-8", "replace").decode()  # names of files need not be text
+
+
+def duration(seconds: float | None) -> str:
+    """As elsewhere; nothing for ``None``."""
+    return "" if seconds is None else times.duration(seconds)
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in one unit: ``42s``, ``5m``, ``3h``, ``12d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def why(entry: JobEntry) -> str:
+    """Why a job is where it is: how its process ended, and the scheduler's reason."""
+    return plain(", ".join(filter(None, (exit_text(entry.exit_code) if entry.exit_code else "", entry.reason))))
+
+
+COLUMNS = (
+    Column("id", "ID", lambda entry, _: plain(entry.job_id), 6, 28),
+    Column("name", "NAME", lambda entry, _: plain(entry.name), 10, 40),
+    Column("state", "STATE", lambda entry, _: plain(entry.state), 13, 13),
+    Column("time", "TIME", lambda entry, now: duration(elapsed(entry, now)), 8, 11),
+    Column("submitted", "AGE", lambda entry, now: age(now - entry.submitted), 5, 5, spare=2),
+    Column("node", "NODE", lambda entry, _: plain(entry.node), 6, 20, spare=3),
+    Column("reason", "REASON", lambda entry, _: why(entry), 12, 60, spare=1),
+    Column("folder", "FOLDER", lambda entry, _: plain(entry.folder), 16, 60, spare=4),
+)
+_RIGHT = {"time", "submitted"}
+
+
+def widths(entries: Sequence[JobEntry], room: int, *, marked: bool, several: bool) -> list[Width]:
+    """The columns that have room in a line of ``room`` cells, each as wide as its texts, or as there is room.
+
+    Args:
+        entries: all jobs of the table: widths do not change as one scrolls.
+        room: cells of the line.
+        marked: whether ids have a sign of two cells before them.
+        several: whether the jobs are of several folders.
+    """
+    natural = {
+        "id": max((len(entry.job_id) for entry in entries), default=0) + (2 if marked else 0),
+        "time": len(duration(max((elapsed(entry, time.time()) or 0 for entry in entries), default=0))),
+        "name": max(map(len, {entry.submission.get("name", "") for entry in entries}), default=0),
+        "node": max(map(len, {entry.node for entry in entries}), default=0),
+        "folder": max(map(len, {entry.submission["folder"] for entry in entries}), default=0),
+    }
+    if marked and entries:  # a head's id is longer
+        natural["id"] = max(natural["id"], 2 + max(len(call_id(entry)) for entry in _one_of_each_call(entries)))
+    columns = [column for column in COLUMNS if several or column.name != "folder"]
+    while True:
+        taken = {
+            column.name: min(column.least, max(natural.get(column.name, column.least), len(column.title)))
+            for column in columns
+        }
+        rest = room - sum(taken.values()) - GAP * (len(columns) - 1)
+        if rest >= 0 or not any(column.spare for column in columns):
+            break
+        columns.remove(max(columns, key=lambda column: column.spare))
+    for column in columns:
+        more = max(0, min(natural.get(column.name, column.most), column.most) - taken[column.name])
+        given = min(more, max(rest, 0))
+        taken[column.name] += given
+        rest -= given
+    return [Width(column, taken[column.name]) for column in columns]
+
+
+def _one_of_each_call(entries: Sequence[JobEntry]) -> list[JobEntry]:
+    return list({id(entry.submission): entry for entry in entries}.values())
+
+
+def call_id(entry: JobEntry) -> str:
+    """The jobs of the call that a job is of, in a word: ``12_[0-99]``, ``7-12``."""
+    jobs = entry.submission["jobs"]
+    if isinstance(jobs, dict):
+        return f"{jobs['array']}_[0-{jobs['count'] - 1}]"
+    first, last = jobs[0], jobs[-1]
+    whole = first.isdecimal() and last.isdecimal() and int(last) - int(first) == len(jobs) - 1
+    return f"{first}-{last}" if whole else f"{first}…{last}"
+
+
+def is_right(column: Column) -> bool:
+    """Whether a column's texts stand at its right side, as numbers do."""
+    return column.name in _RIGHT
+
+
+def tally(line: Line) -> list[tuple[str, Group]]:
+    """The states of a head's jobs with their numbers, those first that one wants to see first."""
+    found = Counter((group_of(job), plain(job.state)) for job in line.jobs)
+    ranked = sorted(found.items(), key=lambda item: (item[0][0].rank, -item[1]))
+    return [(f"{number} {state}", group) for (group, state), number in ranked]
