@@ -29,7 +29,19 @@ LOADED = {
 NAMED = ("canonical", "next", "prev", "edit", "alternate")
 ELSEWHERE = re.compile(r"^(?:https?:)?//")
 #: Names of the package that are modules, and of the helpers that are told elsewhere.
-SUB_PACKAGES = {"auto", "client", "core", "executors", "helpers", "local", "orchestrator", "slurm", "storage", "views"}
+SUB_PACKAGES = {
+    "auto",
+    "client",
+    "core",
+    "executors",
+    "helpers",
+    "local",
+    "orchestrator",
+    "slurm",
+    "storage",
+    "upkeep",
+    "views",
+}
 TOLD_ELSEWHERE = {"JobEnvironment"}
 
 

@@ -52,7 +52,9 @@ def clean(
     if yes and dry_run:
         output.fail("--dry-run deletes nothing and --yes does: give one of them", 2)
     if yes and folder is None and older_than is None and not state:
-        output.fail("--yes alone would delete every job that is over, in every folder: give a FOLDER, or --older-than", 2)
+        output.fail(
+            "--yes alone would delete every job that is over, in every folder: give a FOLDER, or --older-than", 2
+        )
     part = Part.LOGS if logs_only else Part.ALL_BUT_RESULTS if keep_results else Part.ALL
     wanted = Wanted(_age(older_than), _states(state or []), part)
     known = naming.folders(folder)
@@ -157,7 +159,9 @@ def _show_plan(plan: Plan) -> None:
             print(f"  {kind:<12}{sizes.size(inventory.size_of(files)):>9}  {sizes.number(len(files), 'file')}")
     if plan.snapshots:
         size = sizes.size(plan.size_of_snapshots)
-        print(f"  {'snapshots':<12}{size:>9}  {sizes.number(len(plan.snapshots), 'copy').replace('copys', 'copies')} of code")
+        print(
+            f"  {'snapshots':<12}{size:>9}  {sizes.number(len(plan.snapshots), 'copy').replace('copys', 'copies')} of code"
+        )
     print(f"  {'freed':<12}{sizes.size(plan.freed):>9}")
     if plan.left:
         size = sizes.size(inventory.size_of(plan.left))
@@ -188,10 +192,14 @@ def _do(plans: list[tuple[Folder, Plan]], wanted: Wanted) -> int:
     try:
         done = [_removed(one, wanted, plan) for one, plan in plans if not plan.empty]
     except KeyboardInterrupt:
-        output.note("Stopped. No job is left half: what is left of those that were being deleted goes with the next clean.")
+        output.note(
+            "Stopped. No job is left half: what is left of those that were being deleted goes with the next clean."
+        )
         return 130
     jobs, freed = sum(one.jobs for one in done), sum(one.freed for one in done)
-    print(f"Deleted {sizes.number(sum(one.files for one in done), 'file')} of {sizes.number(jobs, 'job')}; {sizes.size(freed)} are free.")
+    print(
+        f"Deleted {sizes.number(sum(one.files for one in done), 'file')} of {sizes.number(jobs, 'job')}; {sizes.size(freed)} are free."
+    )
     fewer = sum(len(plan.jobs) for _, plan in plans) - jobs
     if fewer > 0:
         print(f"{sizes.number(fewer, 'job')} stayed after all: something waits for them now.")

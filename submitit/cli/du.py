@@ -34,7 +34,11 @@ def du(
         output.print_json([_record(one, told, largest) for one, told in zip(known, found, strict=True)])
         return
     if not any(told.total.files for told in found):
-        output.fail(f"no job was submitted to {known[0].root}" if folder else "there are no folders of jobs that you submitted from; du FOLDER looks into one")
+        output.fail(
+            f"no job was submitted to {known[0].root}"
+            if folder
+            else "there are no folders of jobs that you submitted from; du FOLDER looks into one"
+        )
     if len(found) > 1:
         _print_folders(known, found)
     _print_kinds(found)

@@ -46,7 +46,9 @@ def run(
     ] = None,
     time: Annotated[
         str | None,
-        typer.Option("--time", "--timeout-min", "-t", metavar="TIME", help="Time limit: 90 (minutes), 2h30m, 1-12:00:00."),
+        typer.Option(
+            "--time", "--timeout-min", "-t", metavar="TIME", help="Time limit: 90 (minutes), 2h30m, 1-12:00:00."
+        ),
     ] = None,
     mem_gb: Annotated[float | None, typer.Option("--mem-gb", "--mem", metavar="GB", help="Memory a node.")] = None,
     cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="CPUs a task.")] = None,
@@ -62,7 +64,9 @@ def run(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait, and exit as the command does.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="The same, and show what it prints meanwhile.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="The same, and show what it prints meanwhile.")
+    ] = False,
 ) -> None:
     """Run a command as a job, in this directory and environment, and print the job's id.
 
@@ -82,7 +86,9 @@ def run(
         "slurm_partition": partition,
         **dict(parameter(text) for text in parameters or ()),
     }
-    job = _submitted(folder, cluster, {key: value for key, value in options.items() if value is not None}, Command(command))
+    job = _submitted(
+        folder, cluster, {key: value for key, value in options.items() if value is not None}, Command(command)
+    )
     if not (wait or follow):
         print(job.job_id)
         if sys.stderr.isatty():

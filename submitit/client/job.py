@@ -155,7 +155,9 @@ class Job(Generic[R]):
             return DelayedSubmission.load(path, trust=self._trust)
         reference = self._payload_reference()
         if (cleaned := self._cleaning()) is not None:
-            raise FileNotFoundError(2, f"The call of job {self.job_id} is gone: it was cleaned {cleaned.words()}", str(path))
+            raise FileNotFoundError(
+                2, f"The call of job {self.job_id} is gone: it was cleaned {cleaned.words()}", str(path)
+            )
         assert reference is not None, f"Cannot find job submission pickle: {path}"
         if not os.path.exists(reference[0]):
             words = f"The call of job {self.job_id} is gone: its payload was deleted, as `submitit clean --keep-results` does"

@@ -245,7 +245,9 @@ def _is_foreign(known: Survey, file: File, gone: set[Key]) -> bool:
 
 def _abandoned(known: Survey) -> list[File]:
     """What processes that were killed have left half-written, and links to scripts that are gone."""
-    return [file for file in known.inventory.files if file.kind == "temporaries" and known.time - file.mtime > ABANDONED_S]
+    return [
+        file for file in known.inventory.files if file.kind == "temporaries" and known.time - file.mtime > ABANDONED_S
+    ]
 
 
 def _unused_snapshots(known: Survey, going: set[Key], unused_since: float) -> list[str]:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from submitit.slurm.limits import ClusterLimits
 
-_NEEDED = {"sbatch": "submit", "squeue": "see what runs", "scontrol": "requeue", "scancel": "cancel", "srun": "start tasks"}
+_NEEDED = {
+    "sbatch": "submit",
+    "squeue": "see what runs",
+    "scontrol": "requeue",
+    "scancel": "cancel",
+    "srun": "start tasks",
+}
 _UNLIMITED = ("UNLIMITED", "INFINITE", "NONE", "")
 #: Partitions that are shown.
 _MOST = 12
@@ -35,14 +41,19 @@ def examine() -> Iterator[Finding]:
     if answer.problem:
         advice = limits.advice(answer.problem, single=False)
         yield Finding(
-            "Slurm", Level.ERROR, answer.problem, advice or "Submissions are tried again for five minutes, and fail then."
+            "Slurm",
+            Level.ERROR,
+            answer.problem,
+            advice or "Submissions are tried again for five minutes, and fail then.",
         )
         return
     known, settings = limits.parse_config(answer.text), limits.parse_settings(answer.text)
     name = settings.get("ClusterName", "")
     yield Finding("Slurm", Level.OK, f"version {known.version or 'unknown'}{f', cluster {name}' if name else ''}")
     if job := os.environ.get("SLURM_JOB_ID"):
-        yield Finding("inside a job", Level.NOTE, f"this is job {job}", "Jobs submitted from here are jobs of their own.")
+        yield Finding(
+            "inside a job", Level.NOTE, f"this is job {job}", "Jobs submitted from here are jobs of their own."
+        )
     yield from _accounting(known, settings)
     yield from _numbers(known)
     if known.accounting:
@@ -62,7 +73,10 @@ def _accounting(known: ClusterLimits, settings: Mapping[str, str]) -> Iterator[F
     if not known.accounting:
         found = "none" if known.accounting is False else "cannot be told"
         yield Finding(
-            "accounting", Level.NOTE, found, f"After a job has left {memory} only its own files tell how it ended, and what it used."
+            "accounting",
+            Level.NOTE,
+            found,
+            f"After a job has left {memory} only its own files tell how it ended, and what it used.",
         )
         return
     answer = ask(["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID", "--starttime=now-1minute"])
@@ -74,7 +88,12 @@ def _accounting(known: ClusterLimits, settings: Mapping[str, str]) -> Iterator[F
             f"As long as sacct does not answer, after a job has left {memory} only its own files tell how it ended.",
         )
         return
-    yield Finding("accounting", Level.OK, "sacct answers", "How a job ended, and what it used, is known for as long as accounts are kept.")
+    yield Finding(
+        "accounting",
+        Level.OK,
+        "sacct answers",
+        "How a job ended, and what it used, is known for as long as accounts are kept.",
+    )
 
 
 def _numbers(known: ClusterLimits) -> Iterator[Finding]:
@@ -84,7 +103,9 @@ def _numbers(known: ClusterLimits) -> Iterator[Finding]:
             yield Finding("arrays", Level.NOTE, f"MaxArraySize {known.max_array_size}", words)
         else:
             found = f"up to {known.array_elements} elements each"
-            yield Finding("arrays", Level.OK, found, "map_array sends more of them as several arrays, in one list of jobs.")
+            yield Finding(
+                "arrays", Level.OK, found, "map_array sends more of them as several arrays, in one list of jobs."
+            )
     if known.max_job_count is not None:
         yield Finding(
             "jobs at a time",
@@ -107,7 +128,9 @@ def _account(known: ClusterLimits, settings: Mapping[str, str]) -> Iterator[Find
             "your account",
             Level.ERROR if enforced else Level.NOTE,
             f"there is none for {user}",
-            "Slurm refuses your jobs: ask the administrators for an account." if enforced else "Slurm does not ask for one.",
+            "Slurm refuses your jobs: ask the administrators for an account."
+            if enforced
+            else "Slurm does not ask for one.",
         )
         return
     found = limits.parse_sacctmgr(answer.text)
@@ -131,7 +154,12 @@ def endings(known: ClusterLimits, settings: Mapping[str, str]) -> Iterator[Findi
     mode = (known.preempt_mode or "").upper()
     requeue = known.requeue
     if "REQUEUE" in mode and requeue is not False:
-        yield Finding("preemption", Level.OK, mode, "Preempted jobs run again by themselves; with a checkpoint they go on where they were.")
+        yield Finding(
+            "preemption",
+            Level.OK,
+            mode,
+            "Preempted jobs run again by themselves; with a checkpoint they go on where they were.",
+        )
     elif "REQUEUE" in mode:
         yield Finding(
             "preemption",
@@ -140,7 +168,12 @@ def endings(known: ClusterLimits, settings: Mapping[str, str]) -> Iterator[Findi
             "Preempted jobs are lost, unless they are submitted with slurm_requeue=True.",
         )
     elif "CANCEL" in mode:
-        yield Finding("preemption", Level.WARNING, mode, "Preempted jobs are cancelled, and lost unless they have saved their state.")
+        yield Finding(
+            "preemption",
+            Level.WARNING,
+            mode,
+            "Preempted jobs are cancelled, and lost unless they have saved their state.",
+        )
     elif "SUSPEND" in mode or "GANG" in mode:
         yield Finding("preemption", Level.OK, mode, "Preempted jobs stand still for a while, and go on.")
     else:
@@ -172,7 +205,9 @@ def enforcement(settings: Mapping[str, str]) -> Iterator[Finding]:
     if track:
         good = track == "cgroup"
         meaning = (
-            "All processes of a job end with it." if good else "Processes that leave their session may outlive their job."
+            "All processes of a job end with it."
+            if good
+            else "Processes that leave their session may outlive their job."
         )
         yield Finding("processes", Level.OK if good else Level.NOTE, f"tracked by {track}", meaning)
     counted = "memory" in settings.get("SelectTypeParameters", "").lower()
@@ -181,15 +216,25 @@ def enforcement(settings: Mapping[str, str]) -> Iterator[Finding]:
     )
     if counted and confined:
         default = settings.get("DefMemPerCPU") or settings.get("DefMemPerNode") or ""
-        unset = f" Without mem_gb a job gets {default} MB a CPU or node." if default.isdecimal() and int(default) else ""
-        yield Finding("memory limits", Level.OK, "enforced", f"A job that takes more than mem_gb is killed for it.{unset}")
+        unset = (
+            f" Without mem_gb a job gets {default} MB a CPU or node." if default.isdecimal() and int(default) else ""
+        )
+        yield Finding(
+            "memory limits", Level.OK, "enforced", f"A job that takes more than mem_gb is killed for it.{unset}"
+        )
     elif counted:
         yield Finding(
-            "memory limits", Level.NOTE, "counted, not known to be enforced", "mem_gb decides where a job fits; more may be used."
+            "memory limits",
+            Level.NOTE,
+            "counted, not known to be enforced",
+            "mem_gb decides where a job fits; more may be used.",
         )
     else:
         yield Finding(
-            "memory limits", Level.NOTE, "memory is no resource here", "mem_gb has no effect: jobs share the memory of their node."
+            "memory limits",
+            Level.NOTE,
+            "memory is no resource here",
+            "mem_gb has no effect: jobs share the memory of their node.",
         )
 
 
@@ -225,7 +270,12 @@ def _partition(row: Mapping[str, str]) -> Finding:
     if state != "UP":
         level = Level.ERROR if default else Level.NOTE
         return Finding(name, level, f"{state}: {', '.join(parts)}", "Jobs that go there wait until it is up.")
-    return Finding(name, Level.OK, ", ".join(parts), "A job that asks for more time waits for ever." if limit not in _UNLIMITED and default else "")
+    return Finding(
+        name,
+        Level.OK,
+        ", ".join(parts),
+        "A job that asks for more time waits for ever." if limit not in _UNLIMITED and default else "",
+    )
 
 
 def _user_name() -> str:

@@ -210,9 +210,7 @@ class _Taking:
             return
         size = status.st_blocks * 512
         inode = status.st_dev, status.st_ino
-        self._files.append(
-            File(item.path, kind, job, size, inode, status.st_nlink, status.st_uid, status.st_mtime)
-        )
+        self._files.append(File(item.path, kind, job, size, inode, status.st_nlink, status.st_uid, status.st_mtime))
 
 
 def kind_of(name: str) -> tuple[str, str]:

@@ -58,7 +58,10 @@ def software() -> Iterator[Finding]:
         pickles = version("cloudpickle")
     except Exception:  # noqa: BLE001 - whatever keeps it from being found keeps it from being imported
         yield Finding(
-            "cloudpickle", Level.ERROR, "not installed", "Nothing can be submitted: install it with pip install cloudpickle."
+            "cloudpickle",
+            Level.ERROR,
+            "not installed",
+            "Nothing can be submitted: install it with pip install cloudpickle.",
         )
         pickles = ""
     found = f"submitit {submitit.__version__}" + (f", cloudpickle {pickles}" if pickles else "")
@@ -72,7 +75,9 @@ def hardware() -> Iterator[Finding]:
 
     cpus, every = resources.available_cpus(), os.cpu_count() or 1
     less = f" of {every}, limited by an affinity mask or a control group" if cpus < every else ""
-    yield Finding("CPUs", Level.OK, f"{cpus}{less}", "So many CPUs of local jobs are in use at a time; what does not fit waits.")
+    yield Finding(
+        "CPUs", Level.OK, f"{cpus}{less}", "So many CPUs of local jobs are in use at a time; what does not fit waits."
+    )
     memory = resources.available_memory()
     yield Finding(
         "memory",
@@ -81,7 +86,9 @@ def hardware() -> Iterator[Finding]:
         "Local jobs that are given mem_gb wait until there is room; it is no limit on what they use.",
     )
     gpus = resources.visible_gpus(dict(os.environ))
-    yield Finding("GPUs", Level.OK, f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none", "For local jobs with gpus_per_node.")
+    yield Finding(
+        "GPUs", Level.OK, f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none", "For local jobs with gpus_per_node."
+    )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
     few = not unlimited and hard < _FEW_FILES
@@ -104,7 +111,9 @@ def folder(path: str, *, for_nodes: bool) -> Iterator[Finding]:
         return
     if not os.access(there, os.W_OK | os.X_OK):
         words = f"{there} cannot be written to by you"
-        yield Finding("folder", Level.ERROR, words, "Jobs keep their files there: choose a folder that you can write to.")
+        yield Finding(
+            "folder", Level.ERROR, words, "Jobs keep their files there: choose a folder that you can write to."
+        )
         return
     yield Finding("folder", Level.OK, f"{path}{new}", "You can write to it.")
     yield _room(there)
@@ -116,11 +125,18 @@ def file_system(topic: str, path: str, *, for_nodes: bool) -> Finding:
     """What kind of file system a path lies on, and whether other machines may see it."""
     mounted = _mounted(os.path.realpath(path))
     if mounted is None:
-        return Finding(topic, Level.NOTE, "cannot be told", "Jobs on other machines need a folder that they see under the same path.")
+        return Finding(
+            topic,
+            Level.NOTE,
+            "cannot be told",
+            "Jobs on other machines need a folder that they see under the same path.",
+        )
     kind, source, point = mounted
     if kind in _SHARED:
         late = " A result may show up on other machines some seconds late." if kind.startswith("nfs") else ""
-        return Finding(topic, Level.OK, f"{_SHARED[kind]} ({source} at {point})", f"Shared between machines, most likely.{late}")
+        return Finding(
+            topic, Level.OK, f"{_SHARED[kind]} ({source} at {point})", f"Shared between machines, most likely.{late}"
+        )
     memory = " It is in memory, and gone with the next boot." if kind in _IN_MEMORY else ""
     if kind in _OWN:
         return Finding(
@@ -143,9 +159,13 @@ def _room(path: str) -> Finding:
     found = f"{free / 2**30:,.1f} GB of {whole / 2**30:,.1f} GB"
     if not free or (not room.f_favail and room.f_files):
         what = found if not free else f"{found}, and no room for another file"
-        return Finding("free space", Level.ERROR, what, "Nothing can be written there: results would be lost. See submitit du.")
+        return Finding(
+            "free space", Level.ERROR, what, "Nothing can be written there: results would be lost. See submitit du."
+        )
     if free < _LITTLE_ROOM and free < whole * _LITTLE_SHARE * 10:
-        return Finding("free space", Level.WARNING, found, "Jobs whose results do not fit fail: submitit du, submitit clean.")
+        return Finding(
+            "free space", Level.WARNING, found, "Jobs whose results do not fit fail: submitit du, submitit clean."
+        )
     return Finding("free space", Level.OK, found, "A quota of yours, if there is one, is not seen here.")
 
 
@@ -188,7 +208,9 @@ def _mounted(path: str) -> tuple[str, str, str] | None:
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
-                source, point, kind = (word.encode("latin-1", "replace").decode("unicode_escape") for word in line.split(" ")[:3])
+                source, point, kind = (
+                    word.encode("latin-1", "replace").decode("unicode_escape") for word in line.split(" ")[:3]
+                )
                 if f"{path}/".startswith(f"{point.rstrip('/')}/") and (found is None or len(point) >= len(found[2])):
                     found = kind, source, point
     except OSError:

@@ -95,7 +95,9 @@ def _followed(
         passed = time.monotonic() - begun
         if passed > patience_s:
             words = f"{job.state} after {passed:.0f} s, and was cancelled"
-            yield Finding("test job", Level.WARNING, words, "Nodes are busy, or the job can never start: squeue shows why.")
+            yield Finding(
+                "test job", Level.WARNING, words, "Nodes are busy, or the job can never start: squeue shows why."
+            )
             return
         if passed - told > _SAY_S:
             told = passed
@@ -113,7 +115,12 @@ def _followed(
         yield Finding("folder on node", Level.OK, "the node sees what is written here")
     else:
         meaning = "What functions read has to be where nodes see it."
-        yield Finding("folder on node", Level.WARNING, f"the node does not see a file that was written here: {seen['read']}", meaning)
+        yield Finding(
+            "folder on node",
+            Level.WARNING,
+            f"the node does not see a file that was written here: {seen['read']}",
+            meaning,
+        )
     yield clock("clock of node", "node", seen["time"], before, after)
     same = seen["python"] == platform.python_version()
     yield Finding(

@@ -107,7 +107,8 @@ def test_the_module_that_pickles_name_loads_little() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["auto", "client", "core", "executors", "helpers", "local", "orchestrator", "slurm", "storage", "upkeep", "views"]
+    "package",
+    ["auto", "client", "core", "executors", "helpers", "local", "orchestrator", "slurm", "storage", "upkeep", "views"],
 )
 def test_packages_are_lazy(package: str) -> None:
     modules = own(loaded_by(f"import submitit.{package}"))

@@ -162,7 +162,9 @@ def test_a_living_client_keeps_its_journal_and_what_it_has_not_sent_yet() -> Non
     assert f"journal/{GONE}.jsonl" not in gone(plan)
     assert plan.directories == []
     assert "payloads/p.pkl" not in gone(cleaning.decide(known._replace(elements={"p.pkl": 3}), Wanted()))
-    assert "payloads/p.pkl" in gone(cleaning.decide(known._replace(elements={"p.pkl": 3}, living=frozenset()), Wanted()))
+    assert "payloads/p.pkl" in gone(
+        cleaning.decide(known._replace(elements={"p.pkl": 3}, living=frozenset()), Wanted())
+    )
 
 
 def test_calls_that_jobs_share_out_go_with_the_last_of_them() -> None:
@@ -188,7 +190,9 @@ def test_a_payload_that_no_journal_names_goes_when_nobody_can_need_it() -> None:
     assert goes()
     assert not goes(queued=f"12|/jobs/.submission_file_{uid}.sh\n")
     assert not goes(queued=None)
-    lost = Controller("/jobs/.submitit/journal/c.jsonl", "/jobs/.submitit/local/c", frozenset("9"), frozenset("9"), None)
+    lost = Controller(
+        "/jobs/.submitit/journal/c.jsonl", "/jobs/.submitit/local/c", frozenset("9"), frozenset("9"), None
+    )
     assert not goes(controllers=[lost])
     young = [file(f".submitit/payloads/{uid}.pkl", "payloads", age=6 * DAY)]
     assert name not in gone(cleaning.decide(survey(entry("1"), files=young), Wanted()))
