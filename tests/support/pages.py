@@ -116,8 +116,12 @@ def _shell(page: Path, block: Block) -> str:
 
 
 def _compare(page: Path, block: Block, printed: str) -> None:
-    pattern = ".*?".join(map(re.escape, block.text.strip().split("…")))
-    lines = "\n".join(line.rstrip() for line in printed.strip().splitlines())
+    # A line of its own that is `…` stands for any lines, none among them.
+    pattern = "".join(
+        r"(?:.*?\n)??" if line == "…" else ".*?".join(map(re.escape, line.split("…"))) + r"\n"
+        for line in block.text.strip().splitlines()
+    )
+    lines = "".join(f"{line.rstrip()}\n" for line in printed.strip().splitlines())
     assert re.fullmatch(pattern, lines, re.DOTALL), (
         f"{page.name}, line {block.line}: it printed\n{printed}\nand not\n{block.text}"
     )
