@@ -42,7 +42,7 @@ SUB_PACKAGES = {
     "upkeep",
     "views",
 }
-TOLD_ELSEWHERE = {"JobEnvironment"}
+TOLD_ELSEWHERE = {"JobEnvironment", "progress"}
 
 
 class _Loads(HTMLParser):
