@@ -10,7 +10,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "parameters.md"
-sys.path.insert(0, str(ROOT))
 
 
 def slurm() -> list[tuple[str, str, str]]:
@@ -72,4 +71,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
