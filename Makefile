@@ -91,9 +91,14 @@ bench: $(BUILD)/bench/installed ## the figures, beside the last 1.x and its peer
 bench-peers: $(BUILD)/bench/installed ## installs what it is measured beside anew, each in an environment of its own
 	@$(BUILD)/bench/bin/python benchmarks/run.py --make-peers
 
-.PHONY: docs
-docs: ## checks that every link between the documents leads somewhere
+.PHONY: docs docs-serve
+docs: $(BUILD)/docs/ready ## builds the site into .build/site, and checks every link, every name and that it needs no network
 	@$(DEFAULT) tools/check_links.py
+	@rm -rf $(BUILD)/site
+	@NO_MKDOCS_2_WARNING=1 $(BUILD)/docs/bin/mkdocs build --quiet --strict --site-dir $(abspath $(BUILD))/site
+	@$(DEFAULT) tools/check_site.py $(BUILD)/site
+docs-serve: $(BUILD)/docs/ready ## shows the site, and every change of a page at once
+	@NO_MKDOCS_2_WARNING=1 $(BUILD)/docs/bin/mkdocs serve $(ARGS)
 
 .PHONY: compat
 compat: ## runs exca and Hydra over 1.5.4 and over this package, and writes the counts into docs/clients.md
@@ -134,6 +139,9 @@ $(WHEEL): $(SOURCES)
 .PRECIOUS: $(BUILD)/test-%/ready
 $(BUILD)/test-%/ready: pyproject.toml
 	$(call environment,$$(tools/find_python $*),--group test)
+
+$(BUILD)/docs/ready: pyproject.toml
+	$(call environment,$(DEFAULT),--group docs)
 
 $(BUILD)/demo/ready: pyproject.toml
 	$(call environment,$(DEFAULT),--group examples)

@@ -33,6 +33,8 @@ _MULTI_TASK = "You should use `results()` if your job has subtasks."
 class Job(Generic[R]):
     """A submitted call: its state, its logs and its result.
 
+    Two handles are never equal, whatever their job. A handle may be pickled and used in another process.
+
     Parameters
     ----------
     folder: Path or str
@@ -44,8 +46,6 @@ class Job(Generic[R]):
     trust: bool
         load what the job has pickled whoever wrote it, as for a job in a colleague's folder; whoever wrote it can run code
         as you. By default files that others own, or can write, raise ``UntrustedPickleError``
-
-    Two handles are never equal, whatever their job. A handle may be pickled and used in another process.
     """
 
     _cancel_command = "dummy"

@@ -49,7 +49,8 @@ class PicklingExecutor(Executor):
 
     ``max_num_timeout`` is how many time-outs a checkpointable job survives, ``max_pickle_size_gb`` how large functions and
     arguments may be as written, all of an array together. A backend overrides the hooks that are abstract here, and may override
-    every other; they are called in the order of the picture above.
+    every other; they are called in the order that the module's
+    docstring shows.
     """
 
     #: Minutes, for jobs that were given no limit; only to tell a time-out from a preemption.

@@ -23,6 +23,8 @@ class RsyncSnapshot:
 
     The copy holds the files that git tracks, with their uncommitted changes.
 
+    Raises ``RuntimeError`` without rsync.
+
     Parameters
     ----------
     snapshot_dir: Path
@@ -35,8 +37,6 @@ class RsyncSnapshot:
         patterns of rsync (``*.csv``): tracked files to leave out
     include: sequence of str
         paths below ``root_dir`` to copy beside the tracked files
-
-    Raises ``RuntimeError`` without rsync.
     """
 
     def __init__(

@@ -92,6 +92,9 @@ class Retry:
 
     Each reason has its own count, and what is not named here fails for good. ``update_parameters(retry=Retry(…))``.
 
+    A job runs again as a whole, all its tasks, and only where not all of them have succeeded: what has succeeded does not run
+    again. Raises ``TypeError`` and ``ValueError`` for what makes no sense.
+
     Parameters
     ----------
     out_of_memory: MoreMemory or int
@@ -109,9 +112,6 @@ class Retry:
         a process of it died and nobody knows why: a signal from outside, a crash of the interpreter, ``os._exit``
     delay_s: float
         how long after the end of one attempt the next may start, in seconds; on Slurm it takes five at least
-
-    A job runs again as a whole, all its tasks, and only where not all of them have succeeded: what has succeeded does not run
-    again. Raises ``TypeError`` and ``ValueError`` for what makes no sense.
     """
 
     out_of_memory: MoreMemory

@@ -254,6 +254,8 @@ class SlurmExecutor(PicklingExecutor):
     Every other long option of sbatch is a parameter as well, ``_`` for ``-`` (``reservation``, ``nice``, ``requeue``; those of a
     site's plugins too, where sbatch is). ``gpus_as_gres=True`` asks for ``gpus_per_node`` by ``--gres=gpu:N``.
 
+    Raises ``RuntimeError`` where there is no srun on PATH.
+
     Parameters
     ----------
     folder: Path or str
@@ -264,8 +266,6 @@ class SlurmExecutor(PicklingExecutor):
         the largest payload that is sent
     python: str, optional
         the shell command that starts the job's Python; default: this interpreter
-
-    Raises ``RuntimeError`` where there is no srun on PATH.
     """
 
     job_class: type[Job[Any]] = SlurmJob

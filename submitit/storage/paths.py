@@ -40,10 +40,14 @@ class JobPaths:
 
     Without a job id the tags stay in the paths.
 
-    Args:
-        folder: may be relative, may begin with ``~`` and hold tags.
-        job_id: ``"12"``, or ``"12_3"`` for element 3 of array 12.
-        task_id: rank of the task; 0 when not given.
+    Parameters
+    ----------
+    folder: Path or str
+        may be relative, may begin with ``~`` and hold tags
+    job_id: str, optional
+        ``"12"``, or ``"12_3"`` for element 3 of array 12
+    task_id: int, optional
+        rank of the task; default: 0
     """
 
     def __init__(self, folder: StrPath, job_id: str | None = None, task_id: int | None = None) -> None:
@@ -102,12 +106,10 @@ class JobPaths:
         return root, self._fill(below.partition("/")[0])
 
     def move_temporary_file(self, tmp_path: StrPath, name: str, keep_as_symlink: bool = False) -> None:
-        """Moves a file to its place in the job's folder, which is made where it is missing.
+        """Moves an existing file to its place in the job's folder, which is made where it is missing.
 
-        Args:
-            tmp_path: an existing file.
-            name: where to, by the name of a property: ``"submission_file"``, ``"submitted_pickle"`` …
-            keep_as_symlink: leave a symbolic link to the new place at the old one.
+        ``name`` says where to, by a property: ``"submission_file"``, ``"submitted_pickle"`` … ``keep_as_symlink`` leaves a
+        symbolic link to the new place at the old one.
         """
         target = os.fspath(getattr(self, name))
         atomic.make_directory(os.path.dirname(target))

@@ -48,6 +48,8 @@ class Snapshot:
     Submissions of the same content share one copy, which lies beside the jobs' files, below ``.submitit/snapshots``. Its files are
     read-only; its directories are not, so that what a job writes beside them is written.
 
+    Making one raises ``RuntimeError`` where there is no git or no repository, or with git's own words.
+
     Parameters
     ----------
     root: path, optional
@@ -58,8 +60,6 @@ class Snapshot:
         take the files of submodules too
     include: sequence of paths
         files and directories below the root to take though git does not track them
-
-    Making one raises ``RuntimeError`` where there is no git or no repository, or with git's own words.
     """
 
     def __init__(

@@ -14,35 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from support.left_behind import assert_nothing_is_left
+
 PROGRAM = Path(__file__).resolve().parents[2] / "examples" / "digits_sweep.py"
 PNG = b"\x89PNG\r\n\x1a\n"
 #: Reached only where something hangs.
 DEADLINE_S = 120
-
-
-def processes_naming(text: str) -> list[str]:
-    """The processes whose command line, working directory or open files name `text`: whatever a run started there."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == os.getpid():
-            continue
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-            links = [os.readlink(process / "cwd"), *(os.readlink(file) for file in (process / "fd").iterdir())]
-        except OSError:
-            continue
-        if state != "Z" and any(text in name for name in (command, *links)):
-            found.append(f"{process.name} {command}")
-    return found
-
-
-def assert_nothing_is_left(folder: Path) -> None:
-    """A controller ends by itself soon after its client."""
-    deadline = time.monotonic() + 10
-    while left := processes_naming(str(folder)):
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.05)
 
 
 def test_sweep_in_a_log(tmp_path: Path) -> None:
