@@ -101,12 +101,34 @@ def test_what_others_wrote_into_a_journal_is_left_out(backend: Backend, folder: 
     with open(journal, "a") as file:
         file.writelines(
             line[:-1] + f",{wrong}}}\n"
-            for wrong in ('"tasks":"many"', '"jobs":{"array":"9","count":1e99}', '"time":NaN', '"folder":"/elsewhere"')
+            for wrong in (
+                '"tasks":"many"',
+                '"jobs":{"array":"9","count":1e99}',
+                '"time":NaN',
+                '"folder":"jobs"',
+                '"folder":"/jobs/%j/../../elsewhere"',
+            )
         )
         file.write("[1]\nnot JSON\n")
     view = Folder(folder)
     calls.wait_for(lambda: ended(view) == 1)
     assert len(view.entries) == 1
+
+
+def test_a_folder_has_several_names_and_may_be_moved(backend: Backend, folder: Path, tmp_path: Path) -> None:
+    job = backend.executor(folder).submit(calls.add, 1, 2)
+    job.result()
+    calls.wait_for(lambda: ended(Folder(folder)) == 1)
+    (tmp_path / "link").symlink_to(folder.parent)
+    for place in ("link", "moved"):
+        view = Folder(tmp_path / place)
+        calls.wait_for(lambda view=view: ended(view) == 1)  # type: ignore[misc]
+        (entry,) = view.entries
+        assert entry.folder == str(tmp_path / place / "%j")
+        assert entry.succeeded
+        assert view.detailed(entry).max_rss_mb, "its files are found there"
+        if place == "link":
+            folder.parent.rename(tmp_path / "moved")
 
 
 def test_a_folder_that_is_not_there_has_no_jobs(tmp_path: Path) -> None:
