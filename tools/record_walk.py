@@ -263,6 +263,7 @@ def picture(shown: str) -> str:
     """A screen as SVG that needs no font from elsewhere."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     console.print(Text.from_ansi(shown), no_wrap=True, overflow="crop")
+    console.print()  # what goes below the last line's letters is cut off
     svg = console.export_svg(title="", theme=THEME, unique_id="walk")
     return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 

@@ -8,21 +8,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-#: By name, in the order of the help: the module of this package that holds the function of that name.
+#: By name, in the order of the help: what each does, in so few words that a line of 80 columns holds them. The command is
+#: the function of its name, in the module of its name.
 COMMANDS = {
-    "ls": "ls",
-    "show": "show",
-    "logs": "logs",
-    "wait": "wait",
-    "cancel": "cancel",
-    "retry": "retry",
-    "result": "result",
-    "report": "report",
-    "du": "du",
-    "clean": "clean",
-    "doctor": "doctor",
-    "run": "run",
-    "top": "top",
+    "ls": "List jobs, a line for each call that submitted some.",
+    "show": "Show a job: state and why, attempts, resources, files.",
+    "logs": "Print the log of a job, or follow it.",
+    "wait": "Wait until jobs are over, and say how they ended.",
+    "cancel": "Cancel jobs, queued or running.",
+    "retry": "Submit failed or cancelled calls once more, as new jobs.",
+    "result": "Print what a job's function returned.",
+    "report": "Make a page about jobs: timeline, times, use, failures.",
+    "du": "Say what takes space.",
+    "clean": "Delete the files of jobs that are over, after asking.",
+    "doctor": "Say whether all that jobs need is here, and in order.",
+    "run": "Run a command as a job.",
+    "top": "Watch jobs in a full screen: filter, logs, cancel, retry.",
 }
 
 _FROM_THE_LAST = re.compile(r"-\d+")
@@ -66,9 +67,12 @@ class Commands(TyperGroup):
 
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"submitit.cli.{COMMANDS[cmd_name]}")
+        module = import_module(f"submitit.cli.{cmd_name}")
         one = _typer()
-        one.command(cmd_name, cls=Command, context_settings=getattr(module, "CONTEXT", None))(getattr(module, cmd_name))
+        settings = getattr(module, "CONTEXT", None)
+        one.command(cmd_name, cls=Command, short_help=COMMANDS[cmd_name], context_settings=settings)(
+            getattr(module, cmd_name)
+        )
         return typer.main.get_command(one)
 
 

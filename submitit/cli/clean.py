@@ -59,7 +59,7 @@ def clean(
     views.refresh(known)
     plans = [(one, cleaning.decide(survey.take(one), wanted)) for one in known]
     if folder and not plans[0][1].kept and plans[0][1].empty:
-        output.fail(f"no job was submitted to {known[0].root}")
+        output.fail(naming.nothing(known))
     something = any(not plan.empty for _, plan in plans)
     if as_json:
         done = [_removed(one, wanted, plan) if yes else None for one, plan in plans]

@@ -33,7 +33,7 @@ def du(
         return
     if not any(told.total.files for told in found):
         output.fail(
-            f"no job was submitted to {known[0].root}"
+            naming.nothing(known)
             if folder
             else "there are no folders of jobs that you submitted from; du FOLDER looks into one"
         )

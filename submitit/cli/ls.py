@@ -122,7 +122,7 @@ def ls(
         _print(chosen, newest_first)
     else:
         filtered = any((failed, states, name, since, backend))
-        output.note(f"submitit: {'no job matches' if filtered else naming.nothing(known)}")
+        output.note(f"submitit: {'no job matches' if filtered else naming.nothing(known, 'ls FOLDER')}")
 
 
 def _print(chosen: list[_Line], newest_first: bool) -> None:

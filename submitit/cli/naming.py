@@ -140,11 +140,25 @@ def _from_the_last(place: int, known: list[Folder]) -> list[Found]:
 # ---- sentences
 
 
-def nothing(known: list[Folder]) -> str:
-    """What to say where there is no job at all."""
-    if len(known) == 1:
-        return f"no job was submitted to {known[0].root}"
-    return "you have not submitted any job yet, as far as is noted; --folder FOLDER looks into a folder of jobs"
+def nothing(known: list[Folder], way: str = "--folder FOLDER") -> str:
+    """What to say where there is no job at all; ``way`` is how the command is told of a folder."""
+    if len(known) != 1:
+        return f"you have not submitted any job yet, as far as is noted; {way} looks into a folder of jobs"
+    root = known[0].root
+    return of_version_1(root) or f"no job was submitted to {root}"
+
+
+def of_version_1(root: str) -> str:
+    """What to say of a folder that has jobs of submitit 1 alone; nothing if it is no such folder."""
+    if os.path.lexists(os.path.join(root, ".submitit")):
+        return ""
+    below = [root, *(one.path for one in os.scandir(root) if one.is_dir() and os.access(one, os.R_OK | os.X_OK))]
+    if not any(one.name.endswith("_submitted.pkl") for path in below for one in os.scandir(path)):
+        return ""
+    return (
+        f"the jobs in {root} are of submitit 1, which kept no list of them; in Python, SlurmJob(folder, job_id) or "
+        "LocalJob(folder, job_id) finds each"
+    )
 
 
 def _unknown(name: str, known: list[Folder]) -> str:

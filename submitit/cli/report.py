@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from submitit.cli import output
+from submitit.cli import naming, output
 from submitit.cli.options import AsJson
 from submitit.storage import atomic, registry
 from submitit.views import amounts
@@ -87,6 +87,8 @@ def _folders(given: list[str] | None) -> list[Folder]:
 
 
 def _empty(known: list[Folder]) -> str:
+    if len(known) == 1 and (said := naming.of_version_1(known[0].root)):
+        return said
     where = known[0].root if len(known) == 1 else f"any of the {len(known)} folders"
     below = [
         os.path.join(folder.root, name)

@@ -17,6 +17,7 @@ import pytest
 from rich.cells import cell_len
 
 import submitit
+from submitit.cli import app
 from support.calls import wait_for
 from support.command import DEADLINE_S, Command, Said, seen
 
@@ -224,6 +225,21 @@ def test_an_empty_folder_has_no_jobs(command: Command, tmp_path: Path) -> None:
     assert command("ls", tmp_path) == Said("", f"submitit: no job was submitted to {tmp_path}\n", 0)
     assert command("ls", tmp_path, "--json").json == []
     assert "no job matches" in command("ls", "--name", "none").err
+    assert "; ls FOLDER looks into a folder of jobs" in Command(tmp_path / "state")("ls").err
+
+
+@pytest.mark.parametrize("tags", ["", "12"])
+def test_a_folder_of_version_1_is_said_to_be_one(command: Command, tmp_path: Path, tags: str) -> None:
+    folder = tmp_path / "jobs"
+    (folder / tags).mkdir(parents=True)
+    (folder / tags / "12_submitted.pkl").touch()
+    said = f"the jobs in {folder} are of submitit 1"
+    assert said in command("ls", folder).err
+    assert said in command("show", "12", "--folder", folder, code=1).err
+    assert said in command("clean", folder, code=1).err
+    assert said in command("report", folder, code=1).err
+    if tags:  # files of jobs that lie in the folder itself are counted
+        assert said in command("du", folder, code=1).err
 
 
 # ---------------------------------------------------------------- which job
@@ -460,7 +476,9 @@ def test_help_tells_the_exit_codes(command: Command, name: str) -> None:
 
 def test_help_and_version(command: Command) -> None:
     lines = command("--help").lines
-    assert {line.split()[0] for line in lines[lines.index("Commands:") + 1 :]} >= set(COMMANDS)
+    listed = lines[lines.index("Commands:") + 1 :]
+    assert [line.split()[0] for line in listed] == list(app.COMMANDS)  # each in one line, and whole
+    assert all(line.endswith(".") and not line.endswith("..") for line in listed)
     assert command("--version").out == f"submitit {submitit.__version__}\n"
 
 
