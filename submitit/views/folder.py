@@ -304,6 +304,12 @@ def refresh(folders: Iterable[Folder], *, ask: bool = True) -> bool:
     return changed
 
 
+def expect_news() -> None:
+    """Somebody has acted on jobs: the next ``refresh`` asks the scheduler at once."""
+    if _watcher is not None:
+        _watcher.expect_news()
+
+
 _watcher: SlurmInfoWatcher | None = None
 
 
