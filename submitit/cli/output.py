@@ -81,13 +81,24 @@ def ask(question: str, *, yes: bool, option: str = "--yes") -> None:
         fail(f"{question} Nobody is here to answer: {option} does", 2)
     import typer
 
-    if not typer.confirm(question, err=True):
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as error:  # for Ctrl-C and for the end of the input alike
+        note("")
+        fail("nothing was done", 130 if isinstance(error.__context__, KeyboardInterrupt) else 1)
+    if not agreed:
         fail("nothing was done")
 
 
 def note(sentence: str) -> None:
-    """Tell the person something that is no part of the answer."""
-    print(harmless(sentence), file=sys.stderr, flush=True)
+    """Tell the person something that is no part of the answer; in a terminal no word is cut at its edge."""
+    text = harmless(sentence)
+    if sys.stderr.isatty() and text.isascii():
+        import textwrap
+
+        fill = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False).fill
+        text = "\n".join(fill(line) for line in text.split("\n"))
+    print(text, file=sys.stderr, flush=True)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:

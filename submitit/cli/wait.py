@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated
 
@@ -43,6 +44,8 @@ def wait(
     found = naming.find(jobs, folder)
     pending = [one for one in found if not one.entry.over]
     if pending:
+        if sys.stderr.isatty():
+            output.note(f"Waiting for {naming.named(pending)}; Ctrl-C ends the wait, not the jobs.")
         _wait(pending, seconds)
         found = [one.now() for one in found]
     entries = [one.entry for one in found]

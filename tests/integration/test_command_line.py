@@ -350,6 +350,13 @@ def test_wait_tells_how_jobs_ended(command: Command) -> None:
     assert ids(command("wait", "4", "--json", code=1)) == ["4"]
 
 
+def test_sentences_are_broken_between_words(command: Command) -> None:
+    lines = command.in_terminal("result", "2-4", columns=40).out.splitlines()
+    assert " ".join(lines) == command("result", "2-4", code=2).err.rstrip()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 40
+
+
 def test_a_wait_has_an_end(living: Jobs, tmp_path: Path) -> None:
     living.submit("talks", print_until, str(tmp_path / "go"))
     said = living.command("wait", "talks", "--timeout", "0.2s", code=1)
@@ -360,6 +367,9 @@ def test_a_wait_has_an_end(living: Jobs, tmp_path: Path) -> None:
     _, err = waiter.communicate(timeout=DEADLINE_S)
     assert waiter.returncode == 130
     assert "the jobs go on" in err
+    assert "Waiting for" not in err  # which only who looks on is told
+    shown = living.command.in_terminal("wait", "talks", "--timeout", "0.2s").out
+    assert shown.startswith("Waiting for job 1; Ctrl-C ends the wait")
     (tmp_path / "go").touch()
     assert living.command("wait", "-1").out == "job 1: COMPLETED\n"
 
@@ -383,6 +393,8 @@ def test_cancel_asks_before_it_cancels_several(living: Jobs, tmp_path: Path) -> 
     said = command.in_terminal("cancel", "1-3", answers=[("[y/N]", "n")])
     assert (said.code, "nothing was done" in said.out) == (1, True)
     assert {job["state"] for job in command("ls", "--json").json} <= {"PENDING", "RUNNING", "COMPLETED"}
+    said = command.in_terminal("cancel", "1-3", answers=[("[y/N]", "\x03")])
+    assert (said.code, said.out.splitlines()[-1]) == (130, "submitit: nothing was done")
     said = command.in_terminal("cancel", "1-3", answers=[("[y/N]", "y")])
     assert said.code == 0
     assert "Cancelled 2 jobs: 2, 3." in said.out
