@@ -41,7 +41,7 @@ class Found(NamedTuple):
 def folders(folder: str | None, *, ask: bool = False) -> list[Folder]:
     """The folder given, or all that the user submitted from, the newest first; up to date, by asking a scheduler or not.
 
-    Ends the command where the folder given does not exist.
+    Ends the command where the folder given does not exist, or is closed to the user.
     """
     if folder is None:
         found = [views.Folder(one.root) for one in registry.folders()]
@@ -49,6 +49,8 @@ def folders(folder: str | None, *, ask: bool = False) -> list[Folder]:
         found = [views.Folder(folder)]
         if not os.path.isdir(found[0].root):
             fail(f"there is no folder {found[0].root}", 2)
+        if not os.access(found[0].root, os.R_OK | os.X_OK):
+            fail(f"you may not look into the folder {found[0].root}; its owner may let you", 2)
     views.refresh(found, ask=ask)
     return found
 

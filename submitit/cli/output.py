@@ -93,11 +93,11 @@ def ask(question: str, *, yes: bool, option: str = "--yes") -> None:
 def note(sentence: str) -> None:
     """Tell the person something that is no part of the answer; in a terminal no word is cut at its edge."""
     text = harmless(sentence)
-    if sys.stderr.isatty() and text.isascii():
+    if sys.stderr.isatty():
         import textwrap
 
         fill = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False).fill
-        text = "\n".join(fill(line) for line in text.split("\n"))
+        text = "\n".join(fill(line) if line.isascii() else line for line in text.split("\n"))
     print(text, file=sys.stderr, flush=True)
 
 

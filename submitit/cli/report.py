@@ -83,6 +83,8 @@ def _folders(given: list[str] | None) -> list[Folder]:
     for folder in found:
         if not os.path.isdir(folder.root):
             output.fail(f"there is no folder {folder.root}", 2)
+        if not os.access(folder.root, os.R_OK | os.X_OK):
+            output.fail(f"you may not look into the folder {folder.root}; its owner may let you", 2)
     return found
 
 

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 
 import submitit
 from submitit.cli import app
+from support import users
 from support.calls import wait_for
 from support.command import DEADLINE_S, Command, Said, seen
 
@@ -240,6 +241,17 @@ def test_a_folder_of_version_1_is_said_to_be_one(command: Command, tmp_path: Pat
     assert said in command("report", folder, code=1).err
     if tags:  # files of jobs that lie in the folder itself are counted
         assert said in command("du", folder, code=1).err
+
+
+@pytest.mark.skipif(not users.can_make_users(), reason="takes root, to be somebody else for once")
+def test_a_folder_that_is_closed_to_the_user_is_no_empty_one(command: Command) -> None:
+    with users.ordinary_user() as user:
+        closed = user.new_directory()
+        closed.chmod(0o700)
+        for words in "ls", "show 1 --folder", "du", "report":
+            said = user.run(command.argv(*words.split(), closed), env={"XDG_STATE_HOME": str(user.home)}, check=False)
+            assert (said.returncode, said.stdout) == (2, "")
+            assert said.stderr.startswith(f"submitit: you may not look into the folder {closed};")
 
 
 # ---------------------------------------------------------------- which job
