@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import submitit
+from submitit.orchestrator.sources import Attempt
 from submitit.storage import registry
-from submitit.views import asked, attempts
+from submitit.views import asked, attempts, told
+from submitit.views.entry import JobEntry
 from submitit.views.folder import Folder
 from support import calls, failing
 from support.backends import Backend
@@ -72,6 +74,22 @@ def test_a_folder_is_known_to_the_user_who_submitted_to_it(
     assert {known.root for known in registry.folders()} == {str(folder.parent), str(other)}
     other.rename(tmp_path / "moved")
     assert [known.root for known in registry.folders()] == [str(folder.parent)], "what is gone is left out"
+
+
+@pytest.mark.needs("requeues", "prompt")  # the same on Slurm takes as long as that waits before it kills
+def test_what_was_told_to_end_is_over_once_the_scheduler_says_so(
+    backend: Backend, folder: Path, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    job = backend.executor(folder).submit(calls.touch_and_wait, str(started), str(tmp_path / "never"))
+    calls.wait_for(started.exists)
+    job.cancel()
+    view = Folder(folder)
+    calls.wait_for(lambda: ended(view))
+    assert view.entries[0].state == "CANCELLED"
+    markers = Attempt(0, frozenset("0"), frozenset(), {"0": 143, "batch": 143}, terminated=True)
+    told_to_end, settled = told.by_markers(JobEntry(view.entries[0].submission, job.job_id), markers)
+    assert (told_to_end.over, settled) == (False, False), "it may have been preempted, and run again"
 
 
 @pytest.mark.needs("requeues")
