@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit import commands
+from submitit import amounts, commands
 from submitit.cli import output
 from submitit.cli.options import AsJson
 from submitit.cli.run import parameter
@@ -108,10 +108,9 @@ def _show(finding: Finding) -> None:
 
 def _conclude(errors: int, warnings: int) -> None:
     if errors:
-        words = "1 thing" if errors == 1 else f"{errors} things"
-        print(f"\n{words} will make jobs fail.")
+        print(f"\n{amounts.count(errors, 'thing')} will make jobs fail.")
     elif warnings:
-        print(f"\nJobs can be submitted; {warnings} warning{'' if warnings == 1 else 's'}.")
+        print(f"\nJobs can be submitted; {amounts.count(warnings, 'warning')}.")
     else:
         print("\nAll is well.")
 

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from submitit import amounts
 from submitit.cli import naming, output, table, times
 from submitit.cli.endings import why
 from submitit.cli.naming import Found
@@ -147,13 +148,12 @@ def _row(line: _Line, *, whole: bool) -> list[Cell]:
     """The cells of a line; ``whole`` where it has to say by itself which folder it is about."""
     entries = [one.entry for one in line.jobs]
     first = entries[0]
-    span = _span(entries)
     return [
         plain(output.one_line(line.name)),
         plain(output.one_line(first.name)),
         counts(entries),
         plain(times.stamp(first.submitted) if whole else times.moment(first.submitted)),
-        plain("" if span is None else times.duration(span)),
+        plain(amounts.clock(_span(entries))),
         plain(output.one_line(first.node) if line.single else ""),
         plain(_why(entries)),
         plain(output.one_line(line.jobs[0].folder.root) if whole else ""),

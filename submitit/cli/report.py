@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from submitit import amounts
 from submitit.cli import output
 from submitit.cli.options import AsJson
 from submitit.storage import atomic, registry
-from submitit.views import amounts
 from submitit.views.folder import Folder
 from submitit.views.usage import Row, Seen, seen, write_csv
 

@@ -10,6 +10,7 @@ import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from submitit import amounts
 from submitit.client import summary
 from submitit.orchestrator.state import JobState, StateKind, count_states
 from submitit.terminal import harmless
@@ -83,9 +84,7 @@ def of_jobs(jobs: Sequence[Job[Any]]) -> str:
     """Several jobs: how many are in each state, and of few each one, of many the first that failed."""
     _bring_up_to_date(jobs)
     words = [summary.state_of(job) for job in jobs]
-    parts = [
-        f"<div><b>{len(jobs):,} {'job' if len(jobs) == 1 else 'jobs'}</b> &nbsp;{counts(count_states(words))}</div>"
-    ]
+    parts = [f"<div><b>{amounts.count(len(jobs), 'job')}</b> &nbsp;{counts(count_states(words))}</div>"]
     if len(jobs) > 1:
         parts.append(bar(count_states(words)))
     if len(jobs) <= MANY_JOBS:
@@ -195,7 +194,7 @@ def _cells(told: Summary) -> str:
 def _ran(told: Summary) -> str:
     if told.start is None or (told.end is None and not JobState.read(told.state).begun):
         return ""
-    return summary.duration(max(0.0, (told.end or time.time()) - told.start))
+    return amounts.clock(max(0.0, (told.end or time.time()) - told.start))
 
 
 def _dot(word: str) -> str:

@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit import terminal
-from submitit.orchestrator import collector
+from submitit.orchestrator import exits
 from submitit.orchestrator.state import JobState
 from submitit.storage.paths import JobPaths
 
@@ -49,12 +49,7 @@ class Cause(NamedTuple):
     def title(self) -> str:
         """The state, and the exit code by its name."""
         code = self.exit_code
-        return self.state if not code else f"{self.state}, {exit_name(code)}"
-
-
-def exit_name(code: int) -> str:
-    """``"SIGKILL(-9)"`` for -9, ``"exit code 3"`` for 3."""
-    return f"exit code {code}" if code >= 0 else collector.exit_name(128 - code)
+        return self.state if not code else f"{self.state}, {exits.name(code)}"
 
 
 def causes(rows: Iterable[Row], most_logs: int = MOST_LOGS, read: Callable[[Row], str] | None = None) -> list[Cause]:

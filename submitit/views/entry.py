@@ -100,6 +100,12 @@ class JobEntry(NamedTuple):
         """Whether it has begun and is not over."""
         return not self.over and JobState.read(self.state).begun
 
+    def ran_s(self, now: float) -> float | None:
+        """For how many seconds its newest attempt has run, up to now where it runs; ``None`` if that is not known, or it waits."""
+        if self.start is None or (self.end is None and not self.running):
+            return None
+        return max(0.0, (now if self.end is None else self.end) - self.start)
+
     def paths(self, task: int = 0) -> JobPaths:
         """Where the files of one of its tasks lie."""
         return JobPaths(self.folder, self.job_id, task)

@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
 
-from submitit import log
+from submitit import amounts, log
 from submitit.cli.output import home
 from submitit.cli.tui import actions
 from submitit.cli.tui.background import Background
@@ -244,7 +244,7 @@ class Top(App[int]):
         def perform() -> None:
             number, problems = actions.perform(verb, chosen)
             if number:
-                self.post_message(self.Said(f"{_jobs(number)} {done}"))
+                self.post_message(self.Said(f"{amounts.count(number, 'job')} {done}"))
             if problems:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 self.post_message(self.Said(f"Not {done}: {problems[0]}{more}"))
@@ -256,16 +256,12 @@ class Top(App[int]):
         self.push_screen(Confirm(f"{word} {_named(chosen)}?"), answered)
 
 
-def _jobs(number: int) -> str:
-    return f"{number:,} job{'' if number == 1 else 's'}"
-
-
 def _named(jobs: Sequence[JobEntry]) -> str:
     """How many jobs there are, of which kinds; a single one by its name."""
     if len(jobs) == 1:
         return plain(f"1 job, {jobs[0].job_id} {jobs[0].name} ({jobs[0].state})")
     kinds = Counter(map(group_of, jobs))
-    return f"{_jobs(len(jobs))} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in sorted(kinds, key=lambda kind: kind.rank))})"
+    return f"{amounts.count(len(jobs), 'job')} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in sorted(kinds, key=lambda kind: kind.rank))})"
 
 
 class _Handler(logging.Handler):

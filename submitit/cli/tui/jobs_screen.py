@@ -9,6 +9,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Static
 
+from submitit import amounts
 from submitit.cli.tui.columns import plain
 from submitit.cli.tui.groups import Group
 from submitit.cli.tui.job_screen import JobScreen
@@ -112,7 +113,7 @@ class JobsScreen(Screen[None]):
 
     def _head(self) -> None:
         shown, total = self.table.shown, len(self.table.entries)
-        right = f"{shown:,} of {total:,} jobs" if shown != total else f"{total:,} job{'' if total == 1 else 's'}"
+        right = f"{shown:,} of {total:,} jobs" if shown != total else amounts.count(total, "job")
         room = max(1, self.size.width - len(right) - 2)
         title = Text.assemble(("submitit top  ", "bold"), plain(self.app.place()))
         title.truncate(room, overflow="ellipsis", pad=True)

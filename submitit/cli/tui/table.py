@@ -182,13 +182,6 @@ def ordered(entries: Sequence[JobEntry], sort: str, *, reverse: bool = False) ->
     return [entry for _, entry in known] + [entry for value, entry in keyed if value is None]
 
 
-def elapsed(entry: JobEntry, now: float) -> float | None:
-    """For how many seconds its newest attempt has run; ``None`` if that is not known, or it has not begun."""
-    if entry.start is None or (entry.end is None and (entry.over or group_of(entry) is Group.PENDING)):
-        return None
-    return max(0.0, (entry.end or now) - entry.start)
-
-
 def _by_id(entry: JobEntry, _now: float) -> tuple[object, ...]:
     """As numbers where they are numbers: 9 comes before 10."""
     array, _, index = entry.job_id.partition("_")
@@ -198,7 +191,7 @@ def _by_id(entry: JobEntry, _now: float) -> tuple[object, ...]:
 
 
 def _by_elapsed(entry: JobEntry, now: float) -> tuple[object, ...] | None:
-    seconds = elapsed(entry, now)
+    seconds = entry.ran_s(now)
     return None if seconds is None else (seconds,)
 
 

@@ -6,8 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from submitit.orchestrator import exits
 from submitit.terminal import harmless
-from submitit.views.causes import exit_name
 from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def document(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> dict[str,
 
 def _ended(row: Row) -> str:
     """The exit code by its name, where it is not 0, and the reason."""
-    code = exit_name(row["exit_code"]) if row["exit_code"] else ""
+    code = exits.name(row["exit_code"]) if row["exit_code"] else ""
     return ", ".join(filter(None, [code, row["reason"]]))
 
 

@@ -11,8 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import submitit
+from submitit import amounts
 from submitit.views import advice as advising
-from submitit.views import amounts
 from submitit.views import causes as blaming
 from submitit.views.colours import style_of
 from submitit.views.report import charts

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from submitit.cli.endings import why
 from submitit.cli.tui import columns
 from submitit.cli.tui.actions import ranges
 from submitit.cli.tui.groups import Group
-from submitit.cli.tui.table import Query, Table, elapsed, to_cancel, to_retry
+from submitit.cli.tui.table import Query, Table, to_cancel, to_retry
 from submitit.views.entry import JobEntry
 
 NOW = time.time()
@@ -136,8 +137,8 @@ def test_what_ran_longest_stands_first_and_what_has_not_run_last(table: Table) -
     table.fold_all()
     table.ask(Query(sort="time"))
     assert ids(table) == ["10", "*12_[0-3]", "12_0", "12_1", "12_2", "12_3", "9"]
-    assert elapsed(table.lines[0].entry, NOW) == pytest.approx(100)
-    assert elapsed(job(EVAL, "10", "REQUEUED", over=False, start=NOW - 5), NOW) is None, "it waits"
+    assert table.lines[0].entry.ran_s(NOW) == pytest.approx(100)
+    assert job(EVAL, "10", "REQUEUED", over=False, start=NOW - 5).ran_s(NOW) is None, "it waits"
 
 
 def test_news_keep_what_was_folded_and_asked_for(table: Table) -> None:
@@ -194,8 +195,8 @@ def test_text_of_others_is_one_harmless_line_that_can_be_printed() -> None:
 
 
 def test_reasons_and_ages() -> None:
-    assert columns.why(job(TRAIN, "9", "FAILED", exit_code=3)) == "exit code 3"
-    assert columns.why(job(TRAIN, "9", "FAILED", exit_code=-9, reason="gone")) == "SIGKILL(-9), gone"
+    assert why(job(TRAIN, "9", "FAILED", exit_code=3)) == "exit code 3"
+    assert why(job(TRAIN, "9", "FAILED", exit_code=-9, reason="gone")) == "SIGKILL(-9), gone"
     assert [columns.age(seconds) for seconds in (-3, 59, 60, 3599, 7200, 90_000)] == [
         "0s",
         "59s",

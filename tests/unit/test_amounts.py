@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitit.views import amounts
+from submitit import amounts
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,23 @@ from submitit.views import amounts
 )
 def test_durations(seconds: float | None, words: str) -> None:
     assert amounts.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (-1, "0.0s"),
+        (0.04, "0.0s"),
+        (9.94, "9.9s"),
+        (9.96, "0:10"),
+        (61, "1:01"),
+        (3600, "1:00:00"),
+        (90061, "1-01:01:01"),
+    ],
+)
+def test_a_duration_as_slurm_writes_it(seconds: float | None, text: str) -> None:
+    assert amounts.clock(seconds) == text
 
 
 @pytest.mark.parametrize(
