@@ -12,6 +12,7 @@ import typer
 from submitit import amounts
 from submitit.cli import output
 from submitit.cli.options import AsJson
+from submitit.orchestrator.state import count_states
 from submitit.storage import atomic, registry
 from submitit.views.folder import Folder
 from submitit.views.usage import Row, Seen, seen, write_csv
@@ -146,8 +147,6 @@ def _write(path: str, text: str) -> None:
 
 
 def _said(rows: list[Row]) -> str:
-    states: dict[str, int] = {}
-    for row in rows:
-        states[row["state"]] = states.get(row["state"], 0) + 1
-    told = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items(), key=lambda item: -item[1]))
+    states = count_states(row["state"] for row in rows)
+    told = ", ".join(f"{number:,} {state}" for state, number in states.items())
     return amounts.count(len(rows), "job") + (f" ({told})" if told else "")

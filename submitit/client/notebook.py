@@ -30,11 +30,11 @@ _LONGEST = 500
 
 #: Seen well on white and on black.
 COLOURS = {
-    StateKind.SUCCEEDED: "#2f9e44",
+    StateKind.COMPLETED: "#2f9e44",
     StateKind.FAILED: "#e03131",
     StateKind.CANCELLED: "#ae3ec9",
     StateKind.RUNNING: "#1c8adb",
-    StateKind.WAITING: "#e0a106",
+    StateKind.PENDING: "#e0a106",
     StateKind.UNKNOWN: "#868e96",
 }
 _MUTED = "opacity:.65"
@@ -141,12 +141,12 @@ def bar(by_state: Mapping[str, int]) -> str:
     parts = []
     for word, count in by_state.items():
         kind = JobState.read(word).kind
-        if count and kind is not StateKind.WAITING:
+        if count and kind is not StateKind.PENDING:
             faint = "" if JobState.read(word).final else ";opacity:.6"
             parts.append(
                 f'<div style="flex:{count} 0 0;min-width:4px;background:{COLOURS[kind]}{faint}" title="{count:,} {escape(word)}"></div>'
             )
-    waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.WAITING)
+    waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.PENDING)
     parts.append(f'<div style="flex:{waiting} 0 0"></div>' if waiting else "")
     return (
         '<div style="display:flex;height:6px;max-width:640px;margin:5px 0;border-radius:3px;overflow:hidden;'

@@ -264,7 +264,7 @@ def _bar(tally: Tally, width: int, *, plain: bool) -> Text:
     from submitit.orchestrator.state import JobState, StateKind
     from submitit.views.colours import style_of
 
-    strokes = {StateKind.WAITING: " ", StateKind.UNKNOWN: " ", StateKind.RUNNING: "-" if plain else "╌"}
+    strokes = {StateKind.PENDING: " ", StateKind.UNKNOWN: " ", StateKind.RUNNING: "-" if plain else "╌"}
     bar, done, drawn = Text(), 0, 0
     for word, count in tally.counts.items():
         done += count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit.orchestrator.state import JobState
+from submitit.orchestrator.state import JobState, StateKind
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class JobEntry(NamedTuple):
         """The id of its array on Slurm; ``None`` outside of one."""
         array, _, index = self.job_id.partition("_")
         return array if index else None
+
+    @property
+    def kind(self) -> StateKind:
+        """What its state means for who looks at many jobs."""
+        return JobState.read(self.state).kind
 
     @property
     def succeeded(self) -> bool:

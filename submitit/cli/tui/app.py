@@ -16,11 +16,11 @@ from textual.message import Message
 
 from submitit import amounts, log
 from submitit.cli.output import home
+from submitit.cli.summary import KINDS
 from submitit.cli.tui import actions
 from submitit.cli.tui.background import Background
 from submitit.cli.tui.columns import plain
 from submitit.cli.tui.dialogs import Confirm, Help
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.jobs_screen import JobsScreen
 from submitit.cli.tui.key_line import KeyLine
 from submitit.cli.tui.table import to_cancel, to_retry
@@ -260,8 +260,8 @@ def _named(jobs: Sequence[JobEntry]) -> str:
     """How many jobs there are, of which kinds; a single one by its name."""
     if len(jobs) == 1:
         return plain(f"1 job, {jobs[0].job_id} {jobs[0].name} ({jobs[0].state})")
-    kinds = Counter(map(group_of, jobs))
-    return f"{amounts.count(len(jobs), 'job')} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in sorted(kinds, key=lambda kind: kind.rank))})"
+    kinds = Counter(job.kind for job in jobs)
+    return f"{amounts.count(len(jobs), 'job')} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in KINDS if kinds[kind])})"
 
 
 class _Handler(logging.Handler):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from submitit import amounts
 from submitit.cli.endings import why
 from submitit.cli.output import home, one_line
-from submitit.cli.tui.groups import Group, group_of
 from submitit.terminal import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from submitit.cli.tui.table import Line
     from submitit.views.entry import JobEntry
 
 #: Between two columns.
@@ -128,10 +125,3 @@ def call_id(entry: JobEntry) -> str:
 def is_right(column: Column) -> bool:
     """Whether a column's texts stand at its right side, as numbers do."""
     return column.name in _RIGHT
-
-
-def tally(line: Line) -> list[tuple[str, Group]]:
-    """The states of a head's jobs with their numbers, those first that one wants to see first."""
-    found = Counter((group_of(job), plain(job.state)) for job in line.jobs)
-    ranked = sorted(found.items(), key=lambda item: (item[0][0].rank, -item[1]))
-    return [(f"{number} {state}", group) for (group, state), number in ranked]

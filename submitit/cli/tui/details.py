@@ -9,7 +9,6 @@ from submitit.cli.endings import again_text, why
 from submitit.cli.resources import asked_text, used_text
 from submitit.cli.times import moment, stamp
 from submitit.cli.tui.columns import age, plain
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.pager import Said
 from submitit.orchestrator import exits
 from submitit.views.asked import asked
@@ -45,7 +44,7 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Job", f"{entry.job_id}  ({entry.backend}{_place(entry)})")
     yield from line("Name", entry.name)
     yield from line("Function", entry.function)
-    yield from line("State", entry.state, group_of(entry).value)
+    yield from line("State", entry.state, style_of(entry.state))
     yield from line("Reason", why(entry))
     yield from line("Error", errors[-1] if errors else "")
     yield from line(

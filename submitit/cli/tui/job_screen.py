@@ -13,10 +13,10 @@ from textual.widgets import Static
 from submitit.cli.endings import last_words
 from submitit.cli.tui import details
 from submitit.cli.tui.columns import plain
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.key_line import KeyLine
 from submitit.cli.tui.pager import Pager, Said
 from submitit.cli.tui.tail import Grown, Tail
+from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -166,7 +166,7 @@ class JobScreen(Screen[None]):
             Text.assemble(
                 (f"Job {plain(entry.job_id)}", "bold"),
                 f"  {plain(entry.name)}  ",
-                (plain(entry.state), group_of(entry).value),
+                (plain(entry.state), style_of(entry.state)),
                 no_wrap=True,
                 overflow="ellipsis",
             )

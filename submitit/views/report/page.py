@@ -7,14 +7,15 @@ import hashlib
 import os
 import statistics
 import time
+from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
 import submitit
 from submitit import amounts
+from submitit.orchestrator.state import JobState
 from submitit.views import advice as advising
 from submitit.views import causes as blaming
-from submitit.views.colours import style_of
 from submitit.views.report import charts
 from submitit.views.report.document import KINDS, document, embedded, shown
 
@@ -90,7 +91,8 @@ def render(jobs: Sequence[Seen], where: Sequence[str], now: float | None = None)
 
 
 def _summary(jobs: Sequence[Seen], rows: Sequence[Row]) -> str:
-    kinds = [(kind, sum(style_of(row["state"]) == style for row in rows)) for style, kind in KINDS.items()]
+    found = Counter(JobState.read(row["state"]).kind for row in rows)
+    kinds = [(words, found[kind]) for kind, words in KINDS.items()]
     there = [(kind, number) for kind, number in kinds if number]
     bar = charts.parts_bar([(kind[1], f"{number:,} {kind[0]}", number) for kind, number in there])
     legend = "".join(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from submitit.cli.endings import why
+from submitit.cli.summary import ranked
 from submitit.cli.tui import columns
 from submitit.cli.tui.actions import ranges
-from submitit.cli.tui.groups import Group
 from submitit.cli.tui.table import Query, Table, to_cancel, to_retry
+from submitit.orchestrator.state import StateKind
 from submitit.views.entry import JobEntry
 
 NOW = time.time()
@@ -63,12 +64,12 @@ def ids(table: Table) -> list[str]:
 
 def test_the_newest_stands_first_and_an_array_on_one_line(table: Table) -> None:
     assert ids(table) == ["*12_[0-3]", "10", "9"]
-    assert columns.tally(table.lines[0]) == [
-        ("1 TIMEOUT", Group.FAILED),
-        ("2 PENDING", Group.PENDING),
-        ("1 COMPLETED", Group.COMPLETED),
+    assert ranked(table.lines[0].jobs) == [
+        ("TIMEOUT", 1),
+        ("PENDING", 2),
+        ("COMPLETED", 1),
     ]
-    assert table.counts == {Group.FAILED: 2, Group.RUNNING: 1, Group.PENDING: 2, Group.COMPLETED: 1}
+    assert table.counts == {StateKind.FAILED: 2, StateKind.RUNNING: 1, StateKind.PENDING: 2, StateKind.COMPLETED: 1}
 
 
 def test_an_array_is_unfolded_and_folded(table: Table) -> None:
@@ -102,14 +103,14 @@ def test_words_are_looked_for_in_all_texts_of_a_job(table: Table) -> None:
         assert ids(table) == expected, words
     table.ask(Query(words="timeout"))
     assert (len(table.lines[0].jobs), table.lines[0].of, table.shown) == (1, 4, 1)
-    assert table.counts == {Group.FAILED: 1}
+    assert table.counts == {StateKind.FAILED: 1}
 
 
 def test_one_kind_of_state_is_shown_and_all_are_counted(table: Table) -> None:
-    table.ask(Query(group=Group.FAILED))
+    table.ask(Query(kind=StateKind.FAILED))
     assert ids(table) == ["*12_[0-3]", "9"]
     assert [entry.job_id for entry in table.jobs] == ["12_1", "9"]
-    assert table.counts[Group.PENDING] == 2
+    assert table.counts[StateKind.PENDING] == 2
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_what_ran_longest_stands_first_and_what_has_not_run_last(table: Table) -
 def test_news_keep_what_was_folded_and_asked_for(table: Table) -> None:
     table.fold(table.lines[0])
     key = table.lines[2].key
-    table.ask(Query(group=Group.FAILED))
+    table.ask(Query(kind=StateKind.FAILED))
     table.show([*table.entries, job(call(["13"], "late"), "13", "FAILED")])
     assert ids(table) == ["13", "*12_[0-3]", "12_1", "9"]
     assert table.place(key) == 2

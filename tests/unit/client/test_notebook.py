@@ -181,5 +181,5 @@ def test_states_are_counted_in_one_order() -> None:
     assert list(count_states(words).items()) == list(expected.items())
     assert count_states({"RUNNING": 3}) == {"RUNNING": 3}
     assert JobState.NODE_FAIL.kind is StateKind.FAILED
-    assert JobState.REQUEUED.kind is StateKind.WAITING
+    assert JobState.REQUEUED.kind is StateKind.PENDING
     assert {state.kind for state in JobState} == set(StateKind)
