@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from submitit import errors, terminal
-from submitit.orchestrator import exits
+from submitit.orchestrator import exits, logs
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
@@ -384,15 +384,7 @@ _NOTHING = ("", "None", "Unknown", "N/A")
 
 def tail(path: str | os.PathLike[str]) -> str:
     """The last lines of a log, fit for a terminal; ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
-    return terminal.harmless("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]))
+    return "\n".join(logs.lines_of(logs.end_of(path, _TAIL_BYTES).rstrip())[-TAIL_LINES:])
 
 
 def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:
