@@ -1,8 +1,9 @@
-"""Times, sizes and counts as people read them."""
+"""Times, sizes and counts, as people read them."""
 
 from __future__ import annotations
 
 import math
+import time
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -39,6 +40,11 @@ def clock(seconds: float | None) -> str:
     if days:
         return f"{days}-{hours:02}:{minutes:02}:{left:02}"
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def stamp(moment: float) -> str:
+    """A moment, in seconds since the epoch, to the second: ``"2026-11-21 23:05:07"``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def memory(megabytes: float | None) -> str:

@@ -10,7 +10,7 @@ import typer
 from submitit import amounts
 from submitit.cli import naming, output, times
 from submitit.cli.options import AsJson
-from submitit.cli.summary import ranked
+from submitit.cli.summary import listed
 from submitit.orchestrator.state import JobState
 from submitit.upkeep import cleaning, inventory, removal, survey
 from submitit.upkeep.cleaning import Kept, Part, Wanted
@@ -146,7 +146,7 @@ def _stays(reason: Kept, count: int, wanted: Wanted) -> str:
 def _show_plan(plan: Plan) -> None:
     print(output.styled(output.home(plan.root), "bold"))
     if plan.jobs:
-        states = ", ".join(f"{count:,} {output.one_line(state)}" for state, count in ranked(plan.jobs))
+        states = listed(entry.state for entry in plan.jobs)
         what = {Part.ALL: "all files", Part.LOGS: "the logs", Part.ALL_BUT_RESULTS: "all but the results"}[plan.part]
         print(f"  {what} of {amounts.count(len(plan.jobs), 'job')} ({states}):")
     for kind in KINDS:

@@ -13,7 +13,7 @@ from submitit.cli import output
 from submitit.cli.options import AsJson
 from submitit.cli.run import parameter
 from submitit.storage.paths import tagless_root
-from submitit.terminal import harmless
+from submitit.terminal import one_line
 from submitit.upkeep import cluster as clusters
 from submitit.upkeep import machine, probe
 from submitit.upkeep.diagnosis import Finding, Level
@@ -96,7 +96,7 @@ def _show(finding: Finding) -> None:
     width = output.width() if output.in_terminal() else 100
     word = output.styled(f"{finding.level.value:<7}", _STYLES[finding.level])
     indent = " " * 10
-    found = " ".join(harmless(f"{finding.topic}: {finding.found}").split())
+    found = one_line(f"{finding.topic}: {finding.found}")
     lines = textwrap.wrap(found, width - len(indent), break_on_hyphens=False) or [""]
     print(f"  {word} {lines[0]}")
     meant = textwrap.wrap(finding.meaning, width - len(indent) - 2, break_on_hyphens=False)

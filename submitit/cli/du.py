@@ -9,6 +9,7 @@ import typer
 from submitit import amounts
 from submitit.cli import naming, output, table
 from submitit.cli.options import AsJson
+from submitit.terminal import one_line
 from submitit.upkeep import inventory, occupancy
 from submitit.upkeep.inventory import KINDS
 from submitit.upkeep.occupancy import Share
@@ -80,15 +81,15 @@ def _print_largest(known: list[Folder], found: list[Occupancy], most: int) -> No
     rows = []
     for whole, one, (template, job_id), kinds in sorted(jobs, key=lambda job: -job[0])[:most]:
         entries = [entry for entry in one.find(job_id) if entry.folder == template]
-        name = output.one_line(entries[0].name) if entries else ""
+        name = one_line(entries[0].name) if entries else ""
         state = entries[0].state if len(entries) == 1 else ""
         by_size = sorted(kinds.items(), key=lambda item: -item[1].size)
         rows.append(
             [
                 amounts.size(whole),
-                output.one_line(job_id),
+                one_line(job_id),
                 name,
-                output.one_line(state),
+                one_line(state),
                 ", ".join(f"{kind} {amounts.size(share.size)}" for kind, share in by_size[:3]),
                 output.home(one.root) if len(known) > 1 else "",
             ]

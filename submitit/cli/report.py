@@ -12,7 +12,7 @@ import typer
 from submitit import amounts
 from submitit.cli import output
 from submitit.cli.options import AsJson
-from submitit.orchestrator.state import count_states
+from submitit.cli.summary import listed
 from submitit.storage import atomic, registry
 from submitit.views.folder import Folder
 from submitit.views.usage import Row, Seen, seen, write_csv
@@ -147,6 +147,5 @@ def _write(path: str, text: str) -> None:
 
 
 def _said(rows: list[Row]) -> str:
-    states = count_states(row["state"] for row in rows)
-    told = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    told = listed(row["state"] for row in rows)
     return amounts.count(len(rows), "job") + (f" ({told})" if told else "")

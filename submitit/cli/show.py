@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from submitit import amounts
-from submitit.cli import naming, output, table, times
+from submitit.cli import naming, output, table
 from submitit.cli.endings import again_text, last_words, why
 from submitit.cli.job_json import job_json
 from submitit.cli.options import AsJson, InFolder, JobName, NoAsk
@@ -17,6 +17,7 @@ from submitit.cli.resources import asked_text, used_text
 from submitit.cli.summary import counts, state_cell
 from submitit.cli.table import Column, plain
 from submitit.orchestrator import exits
+from submitit.terminal import one_line
 from submitit.views.asked import asked
 from submitit.views.attempts import attempts
 from submitit.views.waits import upstreams
@@ -104,7 +105,7 @@ def _show_several(found: list[Found]) -> None:
     for one in listed:
         entry = one.folder.detailed(one.entry)
         cells = (entry.job_id, "", entry.node, amounts.clock(entry.ran_s(time.time())), why(entry))
-        rows.append([plain(output.one_line(text)) for text in cells])
+        rows.append([plain(one_line(text)) for text in cells])
         rows[-1][1] = state_cell(entry.state)
     for line in table.lines(columns, rows, output.width() if output.in_terminal() else None):
         print(line)
@@ -119,7 +120,7 @@ def _common(entry: JobEntry) -> None:
     record: Any = entry.submission
     _field("function", entry.function)
     _field("backend", entry.backend)
-    _field("submitted", f"{times.stamp(entry.submitted)} by {record.get('user', '?')} on {record.get('host', '?')}")
+    _field("submitted", f"{amounts.stamp(entry.submitted)} by {record.get('user', '?')} on {record.get('host', '?')}")
     _field("in", output.home(record.get("cwd", "")))
     _field("python", output.home(record.get("python", "")))
     _field("commit", record.get("git") if isinstance(record.get("git"), str) else "")
@@ -127,21 +128,21 @@ def _common(entry: JobEntry) -> None:
 
 
 def _title(job_id: str, name: str, *state: tuple[str, str]) -> None:
-    print(f"{output.styled(output.one_line(f'{job_id}  {name}'), 'bold')}  {output.joined(state)}")
+    print(f"{output.styled(one_line(f'{job_id}  {name}'), 'bold')}  {output.joined(state)}")
 
 
 def _field(name: str, text: str | None) -> None:
     if text:
-        print(f"  {name:<{_INDENT}}{output.one_line(text)}")
+        print(f"  {name:<{_INDENT}}{one_line(text)}")
 
 
 def _ran(entry: JobEntry) -> str:
     if entry.start is None or not (entry.running or entry.over):
         return ""  # of one that waits to run again it was the attempt before
     span, where = amounts.clock(entry.ran_s(time.time())), entry.node and f"on {entry.node}"
-    until = f", until {times.stamp(entry.end)}" if entry.end is not None else "" if entry.over else ", and runs"
+    until = f", until {amounts.stamp(entry.end)}" if entry.end is not None else "" if entry.over else ", and runs"
     ran = " ".join(filter(None, (span, where)))
-    return f"{ran}{ran and ', '}from {times.stamp(entry.start)}{until}"
+    return f"{ran}{ran and ', '}from {amounts.stamp(entry.start)}{until}"
 
 
 def _print_attempts(starts: list[Attempt]) -> None:
@@ -151,9 +152,9 @@ def _print_attempts(starts: list[Attempt]) -> None:
     for place, one in enumerate(starts):
         then = again_text(one.again) if place < len(starts) - 1 else ""
         ended = "" if one.exit_code is None else exits.name(one.exit_code)
-        start = "" if one.start is None else times.stamp(one.start)
+        start = "" if one.start is None else amounts.stamp(one.start)
         cells = (str(one.number + 1), "", one.node, start, amounts.clock(_span(one)), ended, then)
-        rows.append([plain(output.one_line(text)) for text in cells])
+        rows.append([plain(one_line(text)) for text in cells])
         rows[-1][1] = state_cell(one.state)
     for line in table.lines(columns, rows, output.width() - 2 if output.in_terminal() else None):
         print(f"  {line}")

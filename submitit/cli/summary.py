@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from submitit.cli import output
 from submitit.orchestrator.state import JobState, StateKind
+from submitit.terminal import one_line
 from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
@@ -31,23 +31,28 @@ def rank(state: str) -> int:
     return KINDS.index(JobState.read(state).kind)
 
 
-def ranked(entries: Iterable[JobEntry]) -> list[tuple[str, int]]:
-    """The states that jobs are in, and how many in each, in the order of ``KINDS``; of one kind the most frequent first."""
-    number = Counter(entry.state for entry in entries)
+def ranked(states: Iterable[str]) -> list[tuple[str, int]]:
+    """The states, and how many there are of each, in the order of ``KINDS``; of one kind the most frequent first."""
+    number = Counter(states)
     return sorted(number.items(), key=lambda item: (rank(item[0]), -item[1], item[0]))
+
+
+def listed(states: Iterable[str]) -> str:
+    """How many there are of each state: ``"4 FAILED, 2 COMPLETED"``."""
+    return ", ".join(f"{number:,} {one_line(state)}" for state, number in ranked(states))
 
 
 def state_cell(state: str) -> Cell:
     """The word of a state, in its colour."""
-    return [(output.one_line(state), style_of(state))]
+    return [(one_line(state), style_of(state))]
 
 
 def counts(entries: Iterable[JobEntry]) -> Cell:
     """How many jobs are in which state; of one job its state."""
-    found = ranked(entries)
+    found = ranked(entry.state for entry in entries)
     if sum(number for _, number in found) == 1:
         return state_cell(found[0][0])
     pieces: Cell = []
     for state, number in found:
-        pieces += [(", ", "")] * bool(pieces) + [(f"{number:,} {output.one_line(state)}", style_of(state))]
+        pieces += [(", ", "")] * bool(pieces) + [(f"{number:,} {one_line(state)}", style_of(state))]
     return pieces

@@ -38,8 +38,3 @@ def moment(when: float, now: float | None = None) -> str:
     now = time.time() if now is None else now
     form = "%b %d %H:%M" if now - 180 * 86400 < when < now + 86400 else "%Y-%m-%d"
     return time.strftime(form, time.localtime(when))
-
-
-def stamp(when: float) -> str:
-    """A moment to the second: ``2026-11-21 23:05:07``."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

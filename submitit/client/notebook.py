@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from submitit import amounts
 from submitit.client import summary
 from submitit.orchestrator.state import JobState, StateKind, count_states
-from submitit.terminal import harmless
+from submitit.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,9 +67,9 @@ def _facts(told: Summary) -> list[str]:
     if told.tasks > 1:
         facts.append(f"{told.tasks} tasks")
     if told.submitted is not None:
-        facts.append(f"submitted {_moment(told.submitted)}")
+        facts.append(f"submitted {amounts.stamp(told.submitted)}")
     if told.start is not None:
-        facts.append(f"started {_moment(told.start)}")
+        facts.append(f"started {amounts.stamp(told.start)}")
     if ran := _ran(told):
         facts.append(f"{'ran' if told.end is not None else 'running for'} {ran}")
     if told.node:
@@ -222,7 +222,7 @@ def _one_line(text: str, width: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    text = " ".join(harmless(text).split())
+    text = one_line(text)
     return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
@@ -247,7 +247,3 @@ def address(path: str) -> str:
     except OSError:  # the working directory is gone
         relative = os.pardir
     return Path(path).as_uri() if relative.split(os.sep)[0] == os.pardir else quote(relative)
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

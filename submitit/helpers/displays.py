@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from submitit import amounts
-from submitit.terminal import harmless
+from submitit.terminal import harmless, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,11 +101,11 @@ _STEPS = ((10.0, 1.0), (60.0, 5.0), (600.0, 30.0), (3600.0, 60.0), (36000.0, 600
 
 
 def _named(failure: Failure) -> str:
-    return " ".join(harmless(f"{failure.job_id} {failure.name}").split())
+    return one_line(f"{failure.job_id} {failure.name}")
 
 
 def _why(failure: Failure) -> str:
-    return " ".join(harmless(failure.cause).split())
+    return one_line(failure.cause)
 
 
 # ---------------------------------------------------------------- lines
@@ -229,7 +229,7 @@ def picture(tally: Tally, console: Console, title: str = "", said: str = "") -> 
     times = [amounts.clock(tally.elapsed_s), _about_left(tally)]
     head = Text(no_wrap=True, overflow="ellipsis")
     if title:
-        head.append(" ".join(harmless(title).split())[: console.width // 3] + "  ", "bold")
+        head.append(one_line(title)[: console.width // 3] + "  ", "bold")
     tail = "  ".join(filter(None, [numbers, *times]))
     width = min(_BAR_MOST, console.width - head.cell_len - len(tail) - 3)
     if width >= _BAR_LEAST:

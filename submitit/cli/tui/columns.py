@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from submitit import amounts
 from submitit.cli.endings import why
-from submitit.cli.output import home, one_line
-from submitit.terminal import harmless
+from submitit.cli.output import home
+from submitit.terminal import harmless, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from submitit import amounts
 from submitit.cli.endings import again_text, why
 from submitit.cli.resources import asked_text, used_text
-from submitit.cli.times import moment, stamp
+from submitit.cli.times import moment
 from submitit.cli.tui.columns import age, plain
 from submitit.cli.tui.pager import Said
 from submitit.orchestrator import exits
@@ -49,13 +49,13 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Error", errors[-1] if errors else "")
     yield from line(
         "Submitted",
-        f"{stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
+        f"{amounts.stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
     )
     if entry.start:
         waited = amounts.clock(entry.start - entry.submitted) if not entry.attempt else ""
-        yield from line("Started", stamp(entry.start) + (f", after {waited}" if waited else ""))
+        yield from line("Started", amounts.stamp(entry.start) + (f", after {waited}" if waited else ""))
     if entry.end:
-        yield from line("Ended", stamp(entry.end))
+        yield from line("Ended", amounts.stamp(entry.end))
     yield from line("Time", amounts.clock(entry.ran_s(now)))
     yield from line("Node", entry.node)
     yield from line("Asked for", asked_text(asked(entry)))

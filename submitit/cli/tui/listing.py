@@ -174,7 +174,7 @@ class Listing(ScrollView, can_focus=True):
         return segments
 
     def _counts(self, line: Line) -> Iterable[Segment]:
-        for state, number in ranked(line.jobs):
+        for state, number in ranked(job.state for job in line.jobs):
             yield Segment(f"{number:,} {columns.plain(state)}", Style.parse(style_of(state)))
             yield Segment(" " * columns.GAP, _PLAIN)
         if len(line.jobs) < line.of:

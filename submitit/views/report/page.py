@@ -79,7 +79,7 @@ def render(jobs: Sequence[Seen], where: Sequence[str], now: float | None = None)
 <noscript><p class="note">The timeline of single jobs and the table of jobs need JavaScript; everything else stands here without.</p></noscript>
 {body}
 </main>
-<footer><p>As of {_moment(now)} ({_zone(now)}). Times are those of that machine&rsquo;s zone; GB are 1024³ bytes. &ldquo;&ndash;&rdquo; and &ldquo;not known&rdquo; mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
+<footer><p>As of {amounts.stamp(now)} ({_zone(now)}). Times are those of that machine&rsquo;s zone; GB are 1024³ bytes. &ldquo;&ndash;&rdquo; and &ldquo;not known&rdquo; mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
 <script type="application/json" id="data">{embedded(document(jobs, rows, now))}</script>
 <script>{script}</script>
 </body>
@@ -221,7 +221,7 @@ def _timeline(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> str:
     told = charts.load(waiting, running, begin, max(end, begin + 1e-3))
     return f"""<p>At most {charts.most_at_once(running):,} jobs ran and {charts.most_at_once(waiting):,} waited at a time.</p>
 <div id="overview">{charts.load_chart(told)}</div>
-<p class="ends"><span>{_moment(begin)}</span><span>{_moment(end)}</span></p>
+<p class="ends"><span>{amounts.stamp(begin)}</span><span>{amounts.stamp(end)}</span></p>
 {_TIMELINE}"""
 
 
@@ -392,12 +392,8 @@ def _span_of(rows: Sequence[Row], now: float) -> str:
         return jobs
     over = all(row["over"] for row in rows) and ends
     last = max(ends) if over else now
-    until = f"the last ended {_moment(last)}" if over else "not all of them over"
-    return f"{jobs}, submitted from {_moment(min(times))} on, {until}; {amounts.duration(max(0.0, last - min(times)))}."
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    until = f"the last ended {amounts.stamp(last)}" if over else "not all of them over"
+    return f"{jobs}, submitted from {amounts.stamp(min(times))} on, {until}; {amounts.duration(max(0.0, last - min(times)))}."
 
 
 def _zone(now: float) -> str:

@@ -64,7 +64,7 @@ def ids(table: Table) -> list[str]:
 
 def test_the_newest_stands_first_and_an_array_on_one_line(table: Table) -> None:
     assert ids(table) == ["*12_[0-3]", "10", "9"]
-    assert ranked(table.lines[0].jobs) == [
+    assert ranked(job.state for job in table.lines[0].jobs) == [
         ("TIMEOUT", 1),
         ("PENDING", 2),
         ("COMPLETED", 1),
