@@ -147,7 +147,7 @@ $(BUILD)/demo/ready: pyproject.toml
 	$(call environment,$(DEFAULT),--group examples)
 
 $(BUILD)/bench/ready: pyproject.toml
-	$(call environment,$(DEFAULT),cloudpickle numpy)
+	$(call environment,$(DEFAULT),cloudpickle numpy typer rich)
 
 $(BUILD)/test-%/installed: $(BUILD)/test-%/ready $(WHEEL)
 	$(install_wheel)

@@ -45,6 +45,13 @@ def slurm(bench: Bench) -> Iterator[Outcome]:
     yield from figures_slurm.measure(bench)
 
 
+def views(bench: Bench) -> Iterator[Outcome]:
+    # It needs the test support as well.
+    import figures_views
+
+    yield from figures_views.measure(bench)
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Outcome]]] = {
     "import": figures_import.measure,
     "local": figures_local.measure,
@@ -52,6 +59,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Outcome]]] = {
     "slurm": slurm,
     "waiting": figures_waiting.measure,
     "waking": figures_waking.measure,
+    "views": views,
     "peers": figures_peers.measure,
     "growth": figures_growth.measure,
 }

@@ -35,12 +35,16 @@ def handles(found: Sequence[Found], *, trust: bool = False) -> list[Job[Any]]:
     return made
 
 
-def work_where_submitted(one: Found) -> None:
+def work_where_submitted(one: Found, *, trust: bool = False) -> None:
     """Go to where the job was submitted from, so that what it has pickled is found and what is submitted starts there.
 
-    Ends the command where that was done with another Python, whose pickles are not this one's.
+    Modules are imported from there then: ``UntrustedPickleError`` where somebody else could have written which place that is,
+    unless there is ``trust``. Ends the command where another Python submitted the job, whose pickles are not this one's.
     """
-    record: Any = one.entry.submission
+    from submitit.storage import journal
+    from submitit.storage.paths import layout_of
+
+    record: Any = journal.find_submission(layout_of(one.entry.folder), one.entry.job_id, trust=trust) or {}
     python, directory = record.get("python", ""), record.get("cwd", "")
     if python and os.path.exists(python) and not _is_this(python):
         output.fail(

@@ -12,7 +12,7 @@ import typer
 from submitit.cli import naming, output
 from submitit.cli.endings import why
 from submitit.cli.logfile import Harmless, blocks, start_of_last
-from submitit.cli.options import InFolder, JobName
+from submitit.cli.options import AsJson, InFolder, JobName
 
 if TYPE_CHECKING:
     from submitit.cli.naming import Found
@@ -39,16 +39,21 @@ def logs(
         int | None, typer.Option("--attempt", metavar="N", min=1, help="Of this attempt alone; 1 is the first.")
     ] = None,
     folder: InFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the log of a job.
 
     All attempts of a job write to one log. -f goes on through those that follow, and says at the end how the job ended.
     In a terminal control sequences are left out, colours among them; elsewhere the bytes are those of the file.
 
+    --json prints an object: folder, job_id, task, path and text.
+
     Exit code: 0; 1 where there is no such job, or no log; 2 wrong use, or a name that several jobs have.
     """
     if follow and attempt is not None:
         output.fail("--follow goes on through all attempts: leave out --attempt", 2)
+    if follow and as_json:
+        output.fail("--json prints a log that is whole: leave out --follow", 2)
     one = naming.find_one(job, folder, ask=False)
     if task >= one.entry.tasks:
         last = one.entry.tasks - 1
@@ -63,6 +68,11 @@ def logs(
     begin, end = (0, None) if attempt is None else _part(path, attempt, one.entry.job_id)
     if lines is not None:
         begin = max(begin, start_of_last(path, lines, end) or 0)
+    if as_json:
+        text = b"".join(blocks(path, begin, end)).decode("utf-8", "replace")
+        about = {"folder": one.entry.folder, "job_id": one.entry.job_id, "task": task, "path": path}
+        output.print_json({**about, "text": text})
+        return
     write = _Writer()
     for block in blocks(path, begin, end):
         write(block)

@@ -36,7 +36,6 @@ def result(
     one = naming.find_one(job, folder)
     if not one.entry.over and not wait:
         output.fail(f"job {one.entry.job_id} is not over ({one.entry.state}): --wait waits for it")
-    work_where_submitted(one)
     try:
         value = _value(one, trust=trust)
     except UntrustedPickleError as error:
@@ -51,6 +50,7 @@ def result(
 
 def _value(one: Found, *, trust: bool) -> Any:
     """The value, or a list of those of all tasks. Ends the command with the job's error."""
+    work_where_submitted(one, trust=trust)
     (job,) = handles([one], trust=trust)
     try:
         values = job.results()

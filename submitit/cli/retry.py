@@ -77,9 +77,9 @@ def _by_call(chosen: list[Found]) -> list[list[Found]]:
 def _resubmitted(call: list[Found]) -> list[Job[Any]]:
     from submitit.client import resubmission
 
-    work_where_submitted(call[0])
     name = naming.named(call)
     try:
+        work_where_submitted(call[0])
         return resubmission.resubmit_together(handles(call))
     except (UntrustedPickleError, FailedSubmissionError, LookupError, OSError) as error:
         output.fail(f"{name} cannot be retried: {error}")

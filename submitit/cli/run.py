@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from submitit.cli import logfile, output, times
+from submitit.cli.options import AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,13 +66,18 @@ def run(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="The same, and show what it prints meanwhile.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a command as a job, in this directory and environment, and print the job's id.
 
     Each task of the job runs it. What it prints is in the job's logs.
+
+    --json prints an object: folder and job_id, and with --wait the exit_code.
     """
     from submitit.helpers import Command
 
+    if follow and as_json:
+        output.fail("--follow prints what the command prints: with --json, --wait waits for it", 2)
     if not command[0].strip():
         output.fail("there is no command to run: its first word is empty", 2)
     os.environ.setdefault("SUBMITIT_LOG_LEVEL", "WARNING")  # of the job: its log is the command's
@@ -87,6 +93,11 @@ def run(
     job = _submitted(
         folder, cluster, {key: value for key, value in options.items() if value is not None}, Command(command)
     )
+    about: dict[str, Any] = {"folder": str(job.paths._folder), "job_id": job.job_id}
+    if as_json:
+        code = _exit_code(job, follow=False) if wait else 0
+        output.print_json({**about, "exit_code": code} if wait else about)
+        raise typer.Exit(code)
     if not (wait or follow):
         print(job.job_id)
         if sys.stderr.isatty():

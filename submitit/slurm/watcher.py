@@ -74,6 +74,10 @@ class SlurmInfoWatcher(InfoWatcher):
             self._pause_s = _FIRST_PAUSE_S
         super().register_job(job_id)
 
+    def expect_news(self) -> None:
+        """Somebody has acted on jobs: the next question is put as soon as anybody wants to know, and others soon after it."""
+        self._pause_s, self._last_status_check = _FIRST_PAUSE_S, float("-inf")
+
     def let_go(self, job_id: str) -> None:
         """Leave a job out of the questions until somebody wants to know of it again.
 

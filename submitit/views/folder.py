@@ -54,6 +54,8 @@ class Folder:
         self._open: dict[Key, tuple[sources.Attempt | None] | None] = {}
         self._local: JournalSource | None = None
         self._earlier: dict[str, list[Attempt]] = {}
+        #: For which job they were last read.
+        self._sought: JobEntry | None = None
 
     @property
     def entries(self) -> list[JobEntry]:
@@ -121,8 +123,8 @@ class Folder:
         if entry.backend == "local":
             from submitit.local import history
 
-            if entry.attempt > len(self._earlier.get(entry.job_id, ())):
-                self._earlier = history.earlier(self.root)
+            if entry.attempt > len(self._earlier.get(entry.job_id, ())) and entry != self._sought:
+                self._earlier, self._sought = history.earlier(self.root), entry
             return [one._replace(paths=entry.paths()) for one in self._earlier.get(entry.job_id, ())]
         from submitit.client.attempt import Attempt
         from submitit.slurm import history as slurm_history
@@ -159,7 +161,8 @@ class Folder:
                 if client not in self._owners:
                     self._owners[client] = os.stat(path).st_uid
                 for line in lines:
-                    if _is_sound(line, self.root):
+                    if _is_sound(line):
+                        line["folder"] = self._here(line["folder"])
                         changed |= self._add(line, client)
         return changed
 
@@ -182,6 +185,10 @@ class Folder:
             changed = True
         return changed
 
+    def _here(self, folder: str) -> str:
+        """An executor's folder as it is to be found from here: it was moved since, or has several names, links and mounts."""
+        return self.root + folder[len(tagless_root(folder)) :]
+
     def _forget(self, key: Key) -> None:
         for known in (self._entries, self._cleaned, self._open):
             known.pop(key, None)
@@ -194,7 +201,8 @@ class Folder:
                 status = os.stat(path)
                 version = status.st_ino, status.st_size, status.st_mtime_ns
                 if path not in self._cleanings or self._cleanings[path][0] != version:
-                    self._cleanings[path] = version, cleanings.read(path)
+                    told = [one._replace(folder=self._here(one.folder)) for one in cleanings.read(path)]
+                    self._cleanings[path] = version, told
                     fresh = True
         gone = []
         for key, entry in self._entries.items() if fresh else ():
@@ -296,6 +304,12 @@ def refresh(folders: Iterable[Folder], *, ask: bool = True) -> bool:
     return changed
 
 
+def expect_news() -> None:
+    """Somebody has acted on jobs: the next ``refresh`` asks the scheduler at once."""
+    if _watcher is not None:
+        _watcher.expect_news()
+
+
 _watcher: SlurmInfoWatcher | None = None
 
 
@@ -318,7 +332,7 @@ def _job_ids(jobs: Any) -> Iterator[str]:
     return iter(jobs)
 
 
-def _is_sound(line: dict[str, Any], root: str) -> bool:
+def _is_sound(line: dict[str, Any]) -> bool:
     """Whether a line is about a submission as this library writes it: a journal may be damaged, or be anybody's in a shared folder."""
     texts = ("name", "function", "backend", "user", "host", "cwd", "python", "folder", "payload", "client")
     jobs, tasks, folder = line.get("jobs"), line.get("tasks", 1), line.get("folder")
@@ -333,7 +347,8 @@ def _is_sound(line: dict[str, Any], root: str) -> bool:
         and not any("/" in job_id for job_id in ids)  # it is a part of names of files
         and line.get("event") == "submitted"
         and isinstance(folder, str)
-        and tagless_root(folder) == root
+        and folder.startswith("/")
+        and ".." not in folder[len(tagless_root(folder)) :].split("/")  # all lies below the root
         and all(isinstance(line.get(name, ""), str) for name in texts)
         and type(line.get("time")) in (int, float)
         and abs(line["time"]) < 1e11

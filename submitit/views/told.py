@@ -54,9 +54,9 @@ def by_markers(entry: JobEntry, told: sources.Attempt | None) -> tuple[JobEntry,
         return known._replace(state="RUNNING" if begun else entry.state, exit_code=worst or None), False
     if not told.exits["batch"] and len(told.recorded - {"batch"}) >= entry.tasks:
         return known._replace(state="COMPLETED", over=True), True
-    # Of what was told to end, or killed, the scheduler knows why; and whether it runs again.
+    # Of what was told to end, or killed, the scheduler knows why; and whether what it has told to end runs again.
     settled = not told.terminated and worst is not None and worst > 0
-    return known._replace(state="FAILED", over=True), settled
+    return known._replace(state="FAILED", over=not told.terminated), settled
 
 
 def by_results(entry: JobEntry) -> JobEntry:
@@ -78,6 +78,8 @@ def by_scheduler(entry: JobEntry, watcher: SlurmInfoWatcher) -> JobEntry:
     if state is JobState.UNKNOWN or info.get("Vanished"):
         if entry.over or not watcher.told_by_scheduler or time.time() - entry.submitted < GRACE_S:
             return entry
+        if entry.state == "FAILED":
+            return entry._replace(over=True)  # and does not run again, or it would know it
         found = by_results(entry)
         return found if found.over else entry._replace(state="UNKNOWN", reason="Slurm does not know it any more")
     if state is JobState.PENDING and entry.state == "RUNNING":

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import submitit
+from submitit.orchestrator.sources import Attempt
 from submitit.storage import registry
-from submitit.views import asked, attempts
+from submitit.views import asked, attempts, told
+from submitit.views.entry import JobEntry
 from submitit.views.folder import Folder
 from support import calls, failing
 from support.backends import Backend
@@ -74,6 +76,22 @@ def test_a_folder_is_known_to_the_user_who_submitted_to_it(
     assert [known.root for known in registry.folders()] == [str(folder.parent)], "what is gone is left out"
 
 
+@pytest.mark.needs("requeues", "prompt")  # the same on Slurm takes as long as that waits before it kills
+def test_what_was_told_to_end_is_over_once_the_scheduler_says_so(
+    backend: Backend, folder: Path, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    job = backend.executor(folder).submit(calls.touch_and_wait, str(started), str(tmp_path / "never"))
+    calls.wait_for(started.exists)
+    job.cancel()
+    view = Folder(folder)
+    calls.wait_for(lambda: ended(view))
+    assert view.entries[0].state == "CANCELLED"
+    markers = Attempt(0, frozenset("0"), frozenset(), {"0": 143, "batch": 143}, terminated=True)
+    told_to_end, settled = told.by_markers(JobEntry(view.entries[0].submission, job.job_id), markers)
+    assert (told_to_end.over, settled) == (False, False), "it may have been preempted, and run again"
+
+
 @pytest.mark.needs("requeues")
 def test_attempts_are_told_without_asking(backend: Backend, folder: Path, tmp_path: Path) -> None:
     retry = submitit.Retry(exception=submitit.OnException(failing.FlakyError, times=2))
@@ -101,12 +119,34 @@ def test_what_others_wrote_into_a_journal_is_left_out(backend: Backend, folder: 
     with open(journal, "a") as file:
         file.writelines(
             line[:-1] + f",{wrong}}}\n"
-            for wrong in ('"tasks":"many"', '"jobs":{"array":"9","count":1e99}', '"time":NaN', '"folder":"/elsewhere"')
+            for wrong in (
+                '"tasks":"many"',
+                '"jobs":{"array":"9","count":1e99}',
+                '"time":NaN',
+                '"folder":"jobs"',
+                '"folder":"/jobs/%j/../../elsewhere"',
+            )
         )
         file.write("[1]\nnot JSON\n")
     view = Folder(folder)
     calls.wait_for(lambda: ended(view) == 1)
     assert len(view.entries) == 1
+
+
+def test_a_folder_has_several_names_and_may_be_moved(backend: Backend, folder: Path, tmp_path: Path) -> None:
+    job = backend.executor(folder).submit(calls.add, 1, 2)
+    job.result()
+    calls.wait_for(lambda: ended(Folder(folder)) == 1)
+    (tmp_path / "link").symlink_to(folder.parent)
+    for place in ("link", "moved"):
+        view = Folder(tmp_path / place)
+        calls.wait_for(lambda view=view: ended(view) == 1)  # type: ignore[misc]
+        (entry,) = view.entries
+        assert entry.folder == str(tmp_path / place / "%j")
+        assert entry.succeeded
+        assert view.detailed(entry).max_rss_mb, "its files are found there"
+        if place == "link":
+            folder.parent.rename(tmp_path / "moved")
 
 
 def test_a_folder_that_is_not_there_has_no_jobs(tmp_path: Path) -> None:

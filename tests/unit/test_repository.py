@@ -69,6 +69,9 @@ def test_wheel_holds_the_package_alone() -> None:
     if json.loads(distribution.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable"):
         pytest.skip("an editable installation; `make test` looks at the wheel")
     files = [path for path in distribution.files or [] if "__pycache__" not in path.parts]
+    (command,) = (path for path in files if path.parts[0] == "..")
+    assert command.parts[-2:] == ("bin", "submitit")
+    files.remove(command)
     assert {path.parts[0] for path in files} == {"submitit", f"submitit-{submitit.__version__}.dist-info"}
     installed = {path.as_posix() for path in files if path.parts[0] == "submitit"}
     written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "submitit").rglob("*.py")}

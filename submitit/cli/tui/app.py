@@ -243,6 +243,7 @@ class Top(App[int]):
 
         def perform() -> None:
             number, problems = actions.perform(verb, chosen)
+            views.expect_news()
             if number:
                 self.post_message(self.Said(f"{amounts.count(number, 'job')} {done}"))
             if problems:

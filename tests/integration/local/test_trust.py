@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,33 @@ except OSError as error:
     assert "next-id" in told[0]
     assert told[1:] == ["3 3", "False", "40 a.jsonl"]
     assert mine.read_text() == "all my work"
+
+
+@pytest.mark.parametrize("command", ["retry", "result"])
+def test_a_command_imports_nothing_from_where_another_user_says(someone: Someone, command: str) -> None:
+    """It goes to where the job was submitted from, as its journal has it; not if somebody else could have written that."""
+    someone.run("print(executor.submit(calls.add, 1, 2).result())")
+    place = someone.directory / "planted"
+    place.mkdir(mode=0o755)
+    (place / "cloudpickle.py").write_text(f"open({str(someone.directory / 'evil')!r}, 'w')\n")
+    for journal in (someone.directory / "jobs" / ".submitit" / "journal").iterdir():
+        line = json.loads(journal.read_text().splitlines()[0])
+        if line["event"] == "submitted":
+            journal.unlink()
+            journal.write_text(json.dumps({**line, "cwd": str(place)}) + "\n")
+            os.chown(journal, someone.user.uid + 1, someone.user.gid)
+    told = someone.run(
+        f"""
+import subprocess
+done = subprocess.run([sys.executable, "-m", "submitit", {command!r}, "1", "-F", "jobs", *{["--all"] if command == "retry" else []!r}],
+    stdin=subprocess.DEVNULL, capture_output=True, text=True)
+print(done.returncode, done.stderr.replace("\\n", " "), sorted(os.listdir()))
+"""
+    )
+    assert told[0].startswith({"retry": "1 ", "result": "2 "}[command]), "nobody is there to be asked"
+    assert "journal" in told[0]
+    assert "belongs to the user with id" in told[0]
+    assert "'evil'" not in told[0]
 
 
 def test_a_folder_that_is_read_only(someone: Someone, fault: Fault) -> None:
