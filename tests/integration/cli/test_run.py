@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -62,15 +61,15 @@ def test_it_exits_as_the_command_does(place: Path, words: list[str], code: int, 
 
 def test_json_for_scripts(place: Path) -> None:
     words = ("run", "-c", "local", "--json")
-    done = command_line.run(*words, "--wait", "sh", "-c", "echo words; exit 3", cwd=place, code=3)
+    done = Command()(*words, "--wait", "sh", "-c", "echo words; exit 3", cwd=place, code=3)
     about = {"folder": f"{place}/logs/%j", "job_id": "1"}
-    assert json.loads(done.stdout) == {**about, "exit_code": 3}
-    assert json.loads(command_line.run(*words, "true", cwd=place).stdout) == {**about, "job_id": "2"}
-    log = json.loads(command_line.run("logs", "1", "-F", "logs", "--json", cwd=place).stdout)
+    assert done.json == {**about, "exit_code": 3}
+    assert Command()(*words, "true", cwd=place).json == {**about, "job_id": "2"}
+    log = Command().answer("logs", "1", "-F", "logs", cwd=place)
     assert log["path"] == f"{place}/logs/1/1_0_log.out"
     assert log["text"].startswith("words\n")
     for mixed in (["logs", "1", "-f", "--json"], [*words, "-f", "true"]):
-        assert "--json" in command_line.run(*mixed, cwd=place, code=2).stderr
+        assert "--json" in Command()(*mixed, cwd=place, code=2).err
 
 
 def test_it_shows_what_the_command_prints(place: Path) -> None:
