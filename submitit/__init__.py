@@ -145,6 +145,7 @@ _MODULES = (
     "storage",
     "upkeep",
     "views",
+    "amounts",
     "commands",
     "environ",
     "errors",

@@ -13,6 +13,11 @@ _SEQUENCES = (
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
+def one_line(text: str) -> str:
+    """``text`` as it may stand in a line: harmless, with single blanks for tabs and ends of lines."""
+    return text if text.isascii() and text.isprintable() else " ".join(harmless(text).split())
+
+
 def harmless(text: str) -> str:
     """``text`` without control sequences and control characters: colours are lost, words, tabs and lines stay."""
     import re

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit.cli import naming, output, sizes, times
+from submitit import amounts
+from submitit.cli import naming, output, times
 from submitit.cli.options import AsJson
+from submitit.cli.summary import listed
 from submitit.orchestrator.state import JobState
 from submitit.upkeep import cleaning, inventory, removal, survey
 from submitit.upkeep.cleaning import Kept, Part, Wanted
@@ -114,9 +116,9 @@ def _show(plans: list[tuple[Folder, Plan]], wanted: Wanted) -> None:
     if len(shown) > 1:
         jobs = sum(len(plan.jobs) for plan in shown)
         freed = sum(plan.freed for plan in shown)
-        print(output.styled(f"Together {sizes.number(jobs, 'job')}, which frees {sizes.size(freed)}.", "bold"))
+        print(output.styled(f"Together {amounts.count(jobs, 'job')}, which frees {amounts.size(freed)}.", "bold"))
     if not shown:
-        where = output.home(plans[0][1].root) if len(plans) == 1 else sizes.number(len(plans), "folder")
+        where = output.home(plans[0][1].root) if len(plans) == 1 else amounts.count(len(plans), "folder")
         print(f"There is nothing to delete in {where}.")
     for reason in Kept:
         if reason in kept:
@@ -124,7 +126,7 @@ def _show(plans: list[tuple[Folder, Plan]], wanted: Wanted) -> None:
 
 
 def _stays(reason: Kept, count: int, wanted: Wanted) -> str:
-    jobs = sizes.number(count, "job")
+    jobs = amounts.count(count, "job")
     verb = "stays" if count == 1 else "stay"
     words = {
         Kept.ALIVE: "running or waiting",
@@ -144,27 +146,21 @@ def _stays(reason: Kept, count: int, wanted: Wanted) -> str:
 def _show_plan(plan: Plan) -> None:
     print(output.styled(output.home(plan.root), "bold"))
     if plan.jobs:
-        states: dict[str, int] = {}
-        for entry in plan.jobs:
-            word = output.one_line(entry.state)
-            states[word] = states.get(word, 0) + 1
-        counts = ", ".join(f"{count:,} {word}" for word, count in sorted(states.items(), key=lambda item: -item[1]))
+        states = listed(entry.state for entry in plan.jobs)
         what = {Part.ALL: "all files", Part.LOGS: "the logs", Part.ALL_BUT_RESULTS: "all but the results"}[plan.part]
-        print(f"  {what} of {sizes.number(len(plan.jobs), 'job')} ({counts}):")
+        print(f"  {what} of {amounts.count(len(plan.jobs), 'job')} ({states}):")
     for kind in KINDS:
         files = [file for file in plan.files if file.kind == kind]
         if files:
-            print(f"  {kind:<12}{sizes.size(inventory.size_of(files)):>9}  {sizes.number(len(files), 'file')}")
+            print(f"  {kind:<12}{amounts.size(inventory.size_of(files)):>9}  {amounts.count(len(files), 'file')}")
     if plan.snapshots:
-        size = sizes.size(plan.size_of_snapshots)
-        print(
-            f"  {'snapshots':<12}{size:>9}  {sizes.number(len(plan.snapshots), 'copy').replace('copys', 'copies')} of code"
-        )
-    print(f"  {'freed':<12}{sizes.size(plan.freed):>9}")
+        size = amounts.size(plan.size_of_snapshots)
+        print(f"  {'snapshots':<12}{size:>9}  {amounts.count(len(plan.snapshots), 'copy', 'copies')} of code")
+    print(f"  {'freed':<12}{amounts.size(plan.freed):>9}")
     if plan.left:
-        size = sizes.size(inventory.size_of(plan.left))
+        size = amounts.size(inventory.size_of(plan.left))
         stay = "stays" if len(plan.left) == 1 else "stay"
-        print(f"  {sizes.number(len(plan.left), 'file')} ({size}) that the jobs wrote into their folders {stay}.")
+        print(f"  {amounts.count(len(plan.left), 'file')} ({size}) that the jobs wrote into their folders {stay}.")
 
 
 def _agreed() -> bool:
@@ -196,11 +192,11 @@ def _do(plans: list[tuple[Folder, Plan]], wanted: Wanted) -> int:
         return 130
     jobs, freed = sum(one.jobs for one in done), sum(one.freed for one in done)
     print(
-        f"Deleted {sizes.number(sum(one.files for one in done), 'file')} of {sizes.number(jobs, 'job')}; {sizes.size(freed)} are free."
+        f"Deleted {amounts.count(sum(one.files for one in done), 'file')} of {amounts.count(jobs, 'job')}; {amounts.size(freed)} are free."
     )
     fewer = sum(len(plan.jobs) for _, plan in plans) - jobs
     if fewer > 0:
-        print(f"{sizes.number(fewer, 'job')} stayed after all: something waits for them now.")
+        print(f"{amounts.count(fewer, 'job')} stayed after all: something waits for them now.")
     for path in [path for one in done for path in one.left]:
         output.note(f"Jobs had written into a copy of code; their files are kept in {path}")
     failures = [failure for one in done for failure in one.failures]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit import commands
+from submitit import amounts, commands
 from submitit.cli import output
 from submitit.cli.options import AsJson
 from submitit.cli.run import parameter
 from submitit.storage.paths import tagless_root
-from submitit.terminal import harmless
+from submitit.terminal import one_line
 from submitit.upkeep import cluster as clusters
 from submitit.upkeep import machine, probe
 from submitit.upkeep.diagnosis import Finding, Level
@@ -96,7 +96,7 @@ def _show(finding: Finding) -> None:
     width = output.width() if output.in_terminal() else 100
     word = output.styled(f"{finding.level.value:<7}", _STYLES[finding.level])
     indent = " " * 10
-    found = " ".join(harmless(f"{finding.topic}: {finding.found}").split())
+    found = one_line(f"{finding.topic}: {finding.found}")
     lines = textwrap.wrap(found, width - len(indent), break_on_hyphens=False) or [""]
     print(f"  {word} {lines[0]}")
     meant = textwrap.wrap(finding.meaning, width - len(indent) - 2, break_on_hyphens=False)
@@ -108,10 +108,9 @@ def _show(finding: Finding) -> None:
 
 def _conclude(errors: int, warnings: int) -> None:
     if errors:
-        words = "1 thing" if errors == 1 else f"{errors} things"
-        print(f"\n{words} will make jobs fail.")
+        print(f"\n{amounts.count(errors, 'thing')} will make jobs fail.")
     elif warnings:
-        print(f"\nJobs can be submitted; {warnings} warning{'' if warnings == 1 else 's'}.")
+        print(f"\nJobs can be submitted; {amounts.count(warnings, 'warning')}.")
     else:
         print("\nAll is well.")
 

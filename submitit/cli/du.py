@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit.cli import naming, output, sizes, table
+from submitit import amounts
+from submitit.cli import naming, output, table
 from submitit.cli.options import AsJson
+from submitit.terminal import one_line
 from submitit.upkeep import inventory, occupancy
 from submitit.upkeep.inventory import KINDS
 from submitit.upkeep.occupancy import Share
@@ -50,7 +52,7 @@ def _print_folders(known: list[Folder], found: list[Occupancy]) -> None:
     _print_table(
         [*columns, table.Column("FOLDER", least=20)],
         [
-            [sizes.size(told.total.size), f"{told.total.files:,}", f"{len(one.entries):,}", output.home(one.root)]
+            [amounts.size(told.total.size), f"{told.total.files:,}", f"{len(one.entries):,}", output.home(one.root)]
             for one, told in pairs
         ],
     )
@@ -63,9 +65,9 @@ def _print_kinds(found: list[Occupancy]) -> None:
     for kind, meaning in KINDS.items():
         share = together(told.kinds[kind] for told in found if kind in told.kinds)
         if share.files:
-            rows.append([sizes.size(share.size), f"{share.files:,}", kind, meaning])
+            rows.append([amounts.size(share.size), f"{share.files:,}", kind, meaning])
     where = f"in {output.home(found[0].root)}" if len(found) == 1 else "in all of them"
-    rows.append([sizes.size(total.size), f"{total.files:,}", "together", where])
+    rows.append([amounts.size(total.size), f"{total.files:,}", "together", where])
     columns = [table.Column("SIZE", right=True), table.Column("FILES", right=True), table.Column("KIND")]
     _print_table([*columns, table.Column("WHAT IT IS", least=15)], rows)
 
@@ -79,16 +81,16 @@ def _print_largest(known: list[Folder], found: list[Occupancy], most: int) -> No
     rows = []
     for whole, one, (template, job_id), kinds in sorted(jobs, key=lambda job: -job[0])[:most]:
         entries = [entry for entry in one.find(job_id) if entry.folder == template]
-        name = output.one_line(entries[0].name) if entries else ""
+        name = one_line(entries[0].name) if entries else ""
         state = entries[0].state if len(entries) == 1 else ""
         by_size = sorted(kinds.items(), key=lambda item: -item[1].size)
         rows.append(
             [
-                sizes.size(whole),
-                output.one_line(job_id),
+                amounts.size(whole),
+                one_line(job_id),
                 name,
-                output.one_line(state),
-                ", ".join(f"{kind} {sizes.size(share.size)}" for kind, share in by_size[:3]),
+                one_line(state),
+                ", ".join(f"{kind} {amounts.size(share.size)}" for kind, share in by_size[:3]),
                 output.home(one.root) if len(known) > 1 else "",
             ]
         )

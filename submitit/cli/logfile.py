@@ -20,16 +20,21 @@ _UNENDED = re.compile(
 
 
 def last_lines(path: str, count: int, end: int | None = None) -> list[str]:
-    """The last lines of a log, harmless; of a line that was written over, such as a progress bar's, what stood there last."""
+    """The last lines of a log, harmless; each as it is ``shown``."""
     begin = start_of_last(path, count, end)
     if begin is None:
         return []
     data = b"".join(blocks(path, begin, end))
-    text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    lines = [harmless(line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")]
+    text = data.decode("utf-8", "replace")
+    lines = list(map(shown, text.split("\n")))
     while lines and not lines[-1].strip():
         lines.pop()
     return lines[-count:] if count else []
+
+
+def shown(line: str) -> str:
+    """A line as a terminal would leave it: of a progress bar, which begins its line again and again, the last state."""
+    return harmless(line.rstrip("\r").rpartition("\r")[2])
 
 
 def start_of_last(path: str, count: int, end: int | None = None) -> int | None:

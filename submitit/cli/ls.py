@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from submitit import amounts
 from submitit.cli import naming, output, table, times
 from submitit.cli.endings import why
 from submitit.cli.naming import Found
@@ -17,6 +18,7 @@ from submitit.cli.options import AsJson, NoAsk
 from submitit.cli.summary import counts
 from submitit.cli.table import Cell, Column, plain
 from submitit.orchestrator.state import JobState
+from submitit.terminal import one_line
 from submitit.views.entry import JobEntry
 
 #: Ids that a line names of those that failed.
@@ -135,7 +137,7 @@ def _print(chosen: list[_Line], newest_first: bool) -> None:
         places.setdefault(line.jobs[0].folder.root, []).append(place)
     roots = sorted(places, key=lambda root: places[root][0] if newest_first else places[root][-1])
     for number, root in enumerate(roots):
-        print(("\n" if number else "") + output.styled(output.one_line(output.home(root)), "bold"))
+        print(("\n" if number else "") + output.styled(one_line(output.home(root)), "bold"))
         _write([_row(chosen[place], whole=False) for place in places[root]], output.width())
 
 
@@ -147,16 +149,15 @@ def _row(line: _Line, *, whole: bool) -> list[Cell]:
     """The cells of a line; ``whole`` where it has to say by itself which folder it is about."""
     entries = [one.entry for one in line.jobs]
     first = entries[0]
-    span = _span(entries)
     return [
-        plain(output.one_line(line.name)),
-        plain(output.one_line(first.name)),
+        plain(one_line(line.name)),
+        plain(one_line(first.name)),
         counts(entries),
-        plain(times.stamp(first.submitted) if whole else times.moment(first.submitted)),
-        plain("" if span is None else times.duration(span)),
-        plain(output.one_line(first.node) if line.single else ""),
+        plain(amounts.stamp(first.submitted) if whole else times.moment(first.submitted)),
+        plain(amounts.clock(_span(entries))),
+        plain(one_line(first.node) if line.single else ""),
         plain(_why(entries)),
-        plain(output.one_line(line.jobs[0].folder.root) if whole else ""),
+        plain(one_line(line.jobs[0].folder.root) if whole else ""),
     ]
 
 
@@ -175,12 +176,12 @@ def _why(entries: list[JobEntry]) -> str:
     """Why a job is where it is; of several, the ids of those that failed."""
     first = entries[0]
     if len(entries) == 1:
-        return output.one_line(why(first))
+        return one_line(why(first))
     failed = [entry for entry in entries if entry.failed]
     if not failed or len(failed) == len(entries):
         return ""
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    return output.one_line(" ".join(entry.job_id for entry in failed[:_NAMED]) + more)
+    return one_line(" ".join(entry.job_id for entry in failed[:_NAMED]) + more)
 
 
 def _states(words: list[str]) -> set[JobState]:

@@ -10,9 +10,10 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit.cli.output import fail, one_line
+from submitit.cli.output import fail
 from submitit.cli.table import cut
 from submitit.storage import registry
+from submitit.terminal import one_line
 from submitit.views import folder as views
 
 if TYPE_CHECKING:

@@ -46,11 +46,6 @@ def styled(text: str, style: str) -> str:
     return f"\x1b[{1 if style == 'bold' else SGR[style]}m{text}\x1b[0m"
 
 
-def one_line(text: str) -> str:
-    """Somebody's text as it may stand in a line: no control sequences, and blanks for ends of lines and tabs."""
-    return text if text.isascii() and text.isprintable() else " ".join(harmless(text).split())
-
-
 def print_json(value: Any) -> None:
     """Print a value as JSON: a list one item a line, all else indented. Control characters are escaped, as JSON has it."""
     import json

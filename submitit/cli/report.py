@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from submitit import amounts
 from submitit.cli import naming, output
 from submitit.cli.options import AsJson
+from submitit.cli.summary import listed
 from submitit.storage import atomic, registry
-from submitit.views import amounts
 from submitit.views.folder import Folder
 from submitit.views.usage import Row, Seen, seen, write_csv
 
@@ -150,8 +151,5 @@ def _write(path: str, text: str) -> None:
 
 
 def _said(rows: list[Row]) -> str:
-    states: dict[str, int] = {}
-    for row in rows:
-        states[row["state"]] = states.get(row["state"], 0) + 1
-    told = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items(), key=lambda item: -item[1]))
+    told = listed(row["state"] for row in rows)
     return amounts.count(len(rows), "job") + (f" ({told})" if told else "")

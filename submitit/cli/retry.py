@@ -83,6 +83,8 @@ def _resubmitted(call: list[Found]) -> list[Job[Any]]:
         return resubmission.resubmit_together(handles(call))
     except (UntrustedPickleError, FailedSubmissionError, LookupError, OSError) as error:
         output.fail(f"{name} cannot be retried: {error}")
+    except typer.Exit:
+        raise
     except Exception as error:  # noqa: BLE001 - what the user's modules raise when they are imported
         output.fail(f"{name} cannot be retried: {type(error).__name__}: {error}")
 

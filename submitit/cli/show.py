@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from submitit.cli import naming, output, table, times
-from submitit.cli.endings import again_text, exit_text, why
+from submitit import amounts
+from submitit.cli import naming, output, table
+from submitit.cli.endings import again_text, last_words, why
 from submitit.cli.job_json import job_json
 from submitit.cli.options import AsJson, InFolder, JobName, NoAsk
+from submitit.cli.resources import asked_text, used_text
 from submitit.cli.summary import counts, state_cell
 from submitit.cli.table import Column, plain
-from submitit.views.asked import Asked, asked
+from submitit.orchestrator import exits
+from submitit.terminal import one_line
+from submitit.views.asked import asked
 from submitit.views.attempts import attempts
 from submitit.views.waits import upstreams
 
@@ -64,9 +68,9 @@ def _show(one: Found, lines: int) -> None:
     _title(entry.job_id, entry.name, *state_cell(entry.state))
     _field("why", why(entry))
     _common(entry)
-    _field("asked for", _asked(asked(entry)))
+    _field("asked for", asked_text(asked(entry)))
     _field("ran", _ran(entry))
-    _field("used", _used(entry, asked(entry)))
+    _field("used", used_text(entry, asked(entry)))
     for upstream in upstreams(entry):
         state = _state_of(one, upstream.folder, upstream.job_id)
         elsewhere = "" if upstream.folder == entry.folder else f" in {output.home(upstream.folder)}"
@@ -86,7 +90,7 @@ def _show_several(found: list[Found]) -> None:
     first = entries[0]
     _title(naming.ids(entries), first.name, *counts(entries))
     _common(first)
-    _field("asked for", f"each {_asked(asked(first))}")
+    _field("asked for", f"each {asked_text(asked(first))}")
     _field("folder", output.home(first.folder))
     listed = sorted(found, key=lambda one: not one.entry.failed)[:_LISTED]
     print()
@@ -100,8 +104,8 @@ def _show_several(found: list[Found]) -> None:
     rows = []
     for one in listed:
         entry = one.folder.detailed(one.entry)
-        cells = (entry.job_id, "", entry.node, _span(entry.start, entry.end), why(entry))
-        rows.append([plain(output.one_line(text)) for text in cells])
+        cells = (entry.job_id, "", entry.node, amounts.clock(entry.ran_s(time.time())), why(entry))
+        rows.append([plain(one_line(text)) for text in cells])
         rows[-1][1] = state_cell(entry.state)
     for line in table.lines(columns, rows, output.width() if output.in_terminal() else None):
         print(line)
@@ -116,7 +120,7 @@ def _common(entry: JobEntry) -> None:
     record: Any = entry.submission
     _field("function", entry.function)
     _field("backend", entry.backend)
-    _field("submitted", f"{times.stamp(entry.submitted)} by {record.get('user', '?')} on {record.get('host', '?')}")
+    _field("submitted", f"{amounts.stamp(entry.submitted)} by {record.get('user', '?')} on {record.get('host', '?')}")
     _field("in", output.home(record.get("cwd", "")))
     _field("python", output.home(record.get("python", "")))
     _field("commit", record.get("git") if isinstance(record.get("git"), str) else "")
@@ -124,42 +128,21 @@ def _common(entry: JobEntry) -> None:
 
 
 def _title(job_id: str, name: str, *state: tuple[str, str]) -> None:
-    print(f"{output.styled(output.one_line(f'{job_id}  {name}'), 'bold')}  {output.joined(state)}")
+    print(f"{output.styled(one_line(f'{job_id}  {name}'), 'bold')}  {output.joined(state)}")
 
 
 def _field(name: str, text: str | None) -> None:
     if text:
-        print(f"  {name:<{_INDENT}}{output.one_line(text)}")
-
-
-def _asked(given: Asked) -> str:
-    parts = [_count(given.nodes, "node"), _count(given.tasks, "task")]
-    parts += [_count(given.cpus, "CPU")] if given.cpus else []
-    parts += [_count(given.gpus, "GPU")] if given.gpus else []
-    parts += [f"{_memory(given.mem_mb)} of memory"] if given.mem_mb else []
-    parts += [f"up to {times.duration(given.time_s)}"] if given.time_s else []
-    return ", ".join(parts)
+        print(f"  {name:<{_INDENT}}{one_line(text)}")
 
 
 def _ran(entry: JobEntry) -> str:
     if entry.start is None or not (entry.running or entry.over):
         return ""  # of one that waits to run again it was the attempt before
-    where = f" on {entry.node}" if entry.node else ""
-    until = f", until {times.stamp(entry.end)}" if entry.end is not None else "" if entry.over else ", and runs"
-    return f"{_span(entry.start, entry.end)}{where}, from {times.stamp(entry.start)}{until}"
-
-
-def _used(entry: JobEntry, given: Asked) -> str:
-    parts = []
-    if entry.cpu_s is not None:
-        share = ""
-        if entry.start is not None and entry.end is not None and given.cpus and entry.end - entry.start > 1:
-            share = f" ({entry.cpu_s / (entry.end - entry.start) / given.cpus:.0%} of {_count(given.cpus, 'CPU')})"
-        parts.append(f"{times.duration(entry.cpu_s)} of CPU time{share}")
-    if entry.max_rss_mb is not None:
-        share = f" ({entry.max_rss_mb / given.mem_mb:.0%} of {_memory(given.mem_mb)})" if given.mem_mb else ""
-        parts.append(f"{_memory(entry.max_rss_mb)} of memory{share}")
-    return ", ".join(parts)
+    span, where = amounts.clock(entry.ran_s(time.time())), entry.node and f"on {entry.node}"
+    until = f", until {amounts.stamp(entry.end)}" if entry.end is not None else "" if entry.over else ", and runs"
+    ran = " ".join(filter(None, (span, where)))
+    return f"{ran}{ran and ', '}from {amounts.stamp(entry.start)}{until}"
 
 
 def _print_attempts(starts: list[Attempt]) -> None:
@@ -168,39 +151,24 @@ def _print_attempts(starts: list[Attempt]) -> None:
     rows = []
     for place, one in enumerate(starts):
         then = again_text(one.again) if place < len(starts) - 1 else ""
-        ended = "" if one.exit_code is None else exit_text(one.exit_code)
-        start = "" if one.start is None else times.stamp(one.start)
-        cells = (str(one.number + 1), "", one.node, start, _span(one.start, one.end), ended, then)
-        rows.append([plain(output.one_line(text)) for text in cells])
+        ended = "" if one.exit_code is None else exits.name(one.exit_code)
+        start = "" if one.start is None else amounts.stamp(one.start)
+        cells = (str(one.number + 1), "", one.node, start, amounts.clock(_span(one)), ended, then)
+        rows.append([plain(one_line(text)) for text in cells])
         rows[-1][1] = state_cell(one.state)
     for line in table.lines(columns, rows, output.width() - 2 if output.in_terminal() else None):
         print(f"  {line}")
 
 
 def _print_end(entry: JobEntry, lines: int) -> None:
-    from submitit.cli.logfile import last_lines
-
-    task = _failed_task(entry)
-    for name in ("stderr", "stdout"):
-        path = entry.paths(task).locate(name)
-        if end := last_lines(path, lines):
-            of_task = f" of task {task}" if entry.tasks > 1 else ""
-            print(f"\nThe end of {name}{of_task}")
-            for line in end:
-                print(f"  {line}")
-            return
-    print("\nIt has printed nothing.")
-
-
-def _failed_task(entry: JobEntry) -> int:
-    """The first task that recorded no value."""
-    from submitit.storage import outcome
-
-    for task in range(entry.tasks):
-        footer = outcome.read_footer(entry.paths(task).locate("result_pickle"))
-        if footer is None or not footer.success:
-            return task
-    return 0
+    said = last_words(entry, lines)
+    if not said.lines:
+        print("\nIt has printed nothing.")
+        return
+    of_task = f" of task {said.task}" if entry.tasks > 1 else ""
+    print(f"\nThe end of {said.stream}{of_task}")
+    for line in said.lines:
+        print(f"  {line}")
 
 
 def _files(entry: JobEntry) -> dict[str, str]:
@@ -243,13 +211,5 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     return {**fields, "number": attempt.number + 1}
 
 
-def _span(start: float | None, end: float | None) -> str:
-    return "" if start is None else times.duration((time.time() if end is None else end) - start)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def _memory(size_mb: float) -> str:
-    return f"{size_mb / 1024:.3g} GB" if size_mb >= 1024 else f"{size_mb:.3g} MB"
+def _span(one: Attempt) -> float | None:
+    return None if one.start is None else (time.time() if one.end is None else one.end) - one.start

@@ -33,26 +33,8 @@ def since(text: str) -> float | None:
     return None
 
 
-def duration(span: float) -> str:
-    """A duration as Slurm writes it: ``0:05``, ``1:02:03``, ``2-03:04:05``; below ten seconds with a tenth."""
-    if span < 9.95:
-        return f"{max(span, 0.0):.1f}s"
-    whole = round(span)
-    days, rest = divmod(whole, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, left = divmod(rest, 60)
-    if days:
-        return f"{days}-{hours:02}:{minutes:02}:{left:02}"
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
-
-
 def moment(when: float, now: float | None = None) -> str:
     """A moment for people: the time of a day of the last half year (``Nov 21 23:05``), otherwise the day (``2025-11-21``)."""
     now = time.time() if now is None else now
     form = "%b %d %H:%M" if now - 180 * 86400 < when < now + 86400 else "%Y-%m-%d"
     return time.strftime(form, time.localtime(when))
-
-
-def stamp(when: float) -> str:
-    """A moment to the second: ``2026-11-21 23:05:07``."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

@@ -14,6 +14,7 @@ from submitit.cli.handles import handles
 from submitit.cli.naming import Found
 from submitit.cli.options import AsJson, InFolder, JobNames
 from submitit.cli.summary import counts
+from submitit.terminal import one_line
 from submitit.views import folder as views
 
 #: How long the folder may take to tell of an end that a handle knows of.
@@ -57,10 +58,10 @@ def wait(
     else:
         those = f"{len(entries)} jobs" if len(entries) > 1 else f"job {entries[0].job_id}"
         ended = f" ({why(bad[0])})" if bad and len(entries) == 1 and why(bad[0]) else ""
-        print(f"{those}: {output.joined(counts(entries))}{output.one_line(ended)}")
+        print(f"{those}: {output.joined(counts(entries))}{one_line(ended)}")
         ended_badly = [entry for entry in bad if entry.over] if len(entries) > 1 else []
         for entry in ended_badly[:_LISTED]:
-            print(output.one_line(f"{entry.job_id} {entry.state} {why(entry)}"))
+            print(one_line(f"{entry.job_id} {entry.state} {why(entry)}"))
         if len(ended_badly) > _LISTED:
             print(f"and {len(ended_badly) - _LISTED} more")
     if bad:

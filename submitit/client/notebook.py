@@ -10,9 +10,10 @@ import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from submitit import amounts
 from submitit.client import summary
 from submitit.orchestrator.state import JobState, StateKind, count_states
-from submitit.terminal import harmless
+from submitit.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,11 +30,11 @@ _LONGEST = 500
 
 #: Seen well on white and on black.
 COLOURS = {
-    StateKind.SUCCEEDED: "#2f9e44",
+    StateKind.COMPLETED: "#2f9e44",
     StateKind.FAILED: "#e03131",
     StateKind.CANCELLED: "#ae3ec9",
     StateKind.RUNNING: "#1c8adb",
-    StateKind.WAITING: "#e0a106",
+    StateKind.PENDING: "#e0a106",
     StateKind.UNKNOWN: "#868e96",
 }
 _MUTED = "opacity:.65"
@@ -66,9 +67,9 @@ def _facts(told: Summary) -> list[str]:
     if told.tasks > 1:
         facts.append(f"{told.tasks} tasks")
     if told.submitted is not None:
-        facts.append(f"submitted {_moment(told.submitted)}")
+        facts.append(f"submitted {amounts.stamp(told.submitted)}")
     if told.start is not None:
-        facts.append(f"started {_moment(told.start)}")
+        facts.append(f"started {amounts.stamp(told.start)}")
     if ran := _ran(told):
         facts.append(f"{'ran' if told.end is not None else 'running for'} {ran}")
     if told.node:
@@ -83,9 +84,7 @@ def of_jobs(jobs: Sequence[Job[Any]]) -> str:
     """Several jobs: how many are in each state, and of few each one, of many the first that failed."""
     _bring_up_to_date(jobs)
     words = [summary.state_of(job) for job in jobs]
-    parts = [
-        f"<div><b>{len(jobs):,} {'job' if len(jobs) == 1 else 'jobs'}</b> &nbsp;{counts(count_states(words))}</div>"
-    ]
+    parts = [f"<div><b>{amounts.count(len(jobs), 'job')}</b> &nbsp;{counts(count_states(words))}</div>"]
     if len(jobs) > 1:
         parts.append(bar(count_states(words)))
     if len(jobs) <= MANY_JOBS:
@@ -142,12 +141,12 @@ def bar(by_state: Mapping[str, int]) -> str:
     parts = []
     for word, count in by_state.items():
         kind = JobState.read(word).kind
-        if count and kind is not StateKind.WAITING:
+        if count and kind is not StateKind.PENDING:
             faint = "" if JobState.read(word).final else ";opacity:.6"
             parts.append(
                 f'<div style="flex:{count} 0 0;min-width:4px;background:{COLOURS[kind]}{faint}" title="{count:,} {escape(word)}"></div>'
             )
-    waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.WAITING)
+    waiting = sum(count for word, count in by_state.items() if JobState.read(word).kind is StateKind.PENDING)
     parts.append(f'<div style="flex:{waiting} 0 0"></div>' if waiting else "")
     return (
         '<div style="display:flex;height:6px;max-width:640px;margin:5px 0;border-radius:3px;overflow:hidden;'
@@ -195,7 +194,7 @@ def _cells(told: Summary) -> str:
 def _ran(told: Summary) -> str:
     if told.start is None or (told.end is None and not JobState.read(told.state).begun):
         return ""
-    return summary.duration(max(0.0, (told.end or time.time()) - told.start))
+    return amounts.clock(max(0.0, (told.end or time.time()) - told.start))
 
 
 def _dot(word: str) -> str:
@@ -223,7 +222,7 @@ def _one_line(text: str, width: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    text = " ".join(harmless(text).split())
+    text = one_line(text)
     return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
@@ -248,7 +247,3 @@ def address(path: str) -> str:
     except OSError:  # the working directory is gone
         relative = os.pardir
     return Path(path).as_uri() if relative.split(os.sep)[0] == os.pardir else quote(relative)
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

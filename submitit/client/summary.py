@@ -148,13 +148,3 @@ def _moment(text: str) -> float | None:
     with contextlib.suppress(ValueError, OverflowError, OSError):
         return datetime.datetime.fromisoformat(text).timestamp()
     return None
-
-
-def duration(seconds: float) -> str:
-    """``"0.4 s"``, ``"12 s"``, ``"3:20"``, ``"1:02:03"``, ``"2 days 1:02:03"``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s" if seconds < 59.5 else "1:00"
-    days, rest = divmod(round(seconds), 86400)
-    hours, rest = divmod(rest, 3600)
-    clock = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours or days else f"{rest // 60}:{rest % 60:02}"
-    return f"{days} {'day' if days == 1 else 'days'} {clock}" if days else clock

@@ -12,8 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from submitit.client.summary import duration
-from submitit.terminal import harmless
+from submitit import amounts
+from submitit.terminal import harmless, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,10 +83,6 @@ def _is_terminal(stream: Any) -> bool:
         return False
 
 
-def _plural(count: int) -> str:
-    return f"{count:,} {'job' if count == 1 else 'jobs'}"
-
-
 def _listed(tally: Tally) -> str:
     return ", ".join(f"{count:,} {word}" for word, count in tally.counts.items())
 
@@ -98,18 +94,18 @@ def _about_left(tally: Tally) -> str:
         return ""
     step = next(step for most, step in _STEPS if left <= most)
     rounded = max(step, round(left / step) * step)
-    return f"about {f'{rounded:.0f} s' if rounded < 60 else duration(rounded)} left"
+    return f"about {amounts.duration(rounded)} left"
 
 
 _STEPS = ((10.0, 1.0), (60.0, 5.0), (600.0, 30.0), (3600.0, 60.0), (36000.0, 600.0), (float("inf"), 3600.0))
 
 
 def _named(failure: Failure) -> str:
-    return " ".join(harmless(f"{failure.job_id} {failure.name}").split())
+    return one_line(f"{failure.job_id} {failure.name}")
 
 
 def _why(failure: Failure) -> str:
-    return " ".join(harmless(failure.cause).split())
+    return one_line(failure.cause)
 
 
 # ---------------------------------------------------------------- lines
@@ -138,7 +134,7 @@ class Lines:
             return
         self._counts = counts
         left = _about_left(tally)
-        self._say(f"{tally.over:,} of {_plural(tally.total)} over: {_listed(tally)}{left and '; ' + left}")
+        self._say(f"{tally.over:,} of {amounts.count(tally.total, 'job')} over: {_listed(tally)}{left and '; ' + left}")
         self._name_failures(tally)
         if self._hint and not Lines.hinted:
             Lines.hinted = True
@@ -147,11 +143,7 @@ class Lines:
     def close(self, tally: Tally, said: str = "") -> None:
         """The last line, which is always there."""
         self._counts = {}
-        self._say(
-            f"{tally.over:,} of {_plural(tally.total)} over after {duration(tally.elapsed_s)}: {_listed(tally)}"
-            if tally.total
-            else "There are no jobs"
-        )
+        self._say(in_words(tally) if tally.total else "There are no jobs")
         self._name_failures(tally)
         if said:
             self._say(said)
@@ -164,7 +156,7 @@ class Lines:
             why = _why(failure)
             self._say(f"Job {_named(failure)} {failure.state}{why and ': ' + why}")
         if new > MOST_FAILURES:
-            self._say(f"and {_plural(new - MOST_FAILURES)} more that failed")
+            self._say(f"and {amounts.count(new - MOST_FAILURES, 'job')} more that failed")
 
     def _say(self, text: str) -> None:
         title = self._title and f"{self._title}: "
@@ -234,10 +226,10 @@ def picture(tally: Tally, console: Console, title: str = "", said: str = "") -> 
     from submitit.views.colours import style_of
 
     numbers = f"{tally.over:,}/{tally.total:,} over"
-    times = [duration(tally.elapsed_s), _about_left(tally)]
+    times = [amounts.clock(tally.elapsed_s), _about_left(tally)]
     head = Text(no_wrap=True, overflow="ellipsis")
     if title:
-        head.append(" ".join(harmless(title).split())[: console.width // 3] + "  ", "bold")
+        head.append(one_line(title)[: console.width // 3] + "  ", "bold")
     tail = "  ".join(filter(None, [numbers, *times]))
     width = min(_BAR_MOST, console.width - head.cell_len - len(tail) - 3)
     if width >= _BAR_LEAST:
@@ -259,7 +251,7 @@ def picture(tally: Tally, console: Console, title: str = "", said: str = "") -> 
         line.append(set_cell_size(_named(failure), names), "bold").append(f"  {_why(failure)}")
         lines.append(line)
     if tally.failed > MOST_FAILURES:
-        lines.append(Text(f"and {_plural(tally.failed - MOST_FAILURES)} more that failed", "dim"))
+        lines.append(Text(f"and {amounts.count(tally.failed - MOST_FAILURES, 'job')} more that failed", "dim"))
     if said:
         lines.append(Text(said))
     return Group(*lines)
@@ -272,7 +264,7 @@ def _bar(tally: Tally, width: int, *, plain: bool) -> Text:
     from submitit.orchestrator.state import JobState, StateKind
     from submitit.views.colours import style_of
 
-    strokes = {StateKind.WAITING: " ", StateKind.UNKNOWN: " ", StateKind.RUNNING: "-" if plain else "╌"}
+    strokes = {StateKind.PENDING: " ", StateKind.UNKNOWN: " ", StateKind.RUNNING: "-" if plain else "╌"}
     bar, done, drawn = Text(), 0, 0
     for word, count in tally.counts.items():
         done += count
@@ -324,7 +316,8 @@ class Notebook:
 def in_words(tally: Tally, title: str = "") -> str:
     """A tally in one line."""
     title = f"{harmless(title)}: " if title else ""
-    return f"{title}{tally.over:,} of {_plural(tally.total)} over after {duration(tally.elapsed_s)}: {_listed(tally)}"
+    over = f"{tally.over:,} of {amounts.count(tally.total, 'job')} over"
+    return f"{title}{over} after {amounts.duration(tally.elapsed_s)}: {_listed(tally)}"
 
 
 def page(tally: Tally, title: str = "", said: str = "") -> str:
@@ -333,11 +326,11 @@ def page(tally: Tally, title: str = "", said: str = "") -> str:
 
     from submitit.client import notebook
 
-    times = " · ".join(filter(None, [duration(tally.elapsed_s), _about_left(tally)]))
+    times = " · ".join(filter(None, [amounts.clock(tally.elapsed_s), _about_left(tally)]))
     name = f"<b>{escape(harmless(title))}</b> &nbsp;" if title else ""
     parts = [
         '<div style="max-width:640px;display:flex;justify-content:space-between">',
-        f"<span>{name}<b>{tally.over:,}</b> of <b>{_plural(tally.total)}</b> over</span>",
+        f"<span>{name}<b>{tally.over:,}</b> of <b>{amounts.count(tally.total, 'job')}</b> over</span>",
         f'<span style="font-variant-numeric:tabular-nums">{times}</span></div>',
         notebook.bar(tally.counts),
         f"<div>{notebook.counts(tally.counts)}</div>",
@@ -350,7 +343,7 @@ def page(tally: Tally, title: str = "", said: str = "") -> str:
         )
         parts.append(notebook.grid(notebook.row(*cells) for cells in rows))
     if tally.failed > MOST_FAILURES:
-        parts.append(f"<div>and {_plural(tally.failed - MOST_FAILURES)} more that failed</div>")
+        parts.append(f"<div>and {amounts.count(tally.failed - MOST_FAILURES, 'job')} more that failed</div>")
     if said:
         parts.append(f"<div>{escape(said)}</div>")
     return notebook.panel(*parts)

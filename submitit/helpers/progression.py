@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from submitit import amounts
 from submitit.client.waiting import deadline_of, jobs_of
 from submitit.helpers import displays
 from submitit.orchestrator.tracker import Waiter
@@ -161,4 +162,4 @@ class Progress(Generic[R]):
         if not self._open or not isinstance(error, (KeyboardInterrupt, TimeoutError)):
             return ""
         count = len(self._open)
-        return f"No longer watched: {count:,} {'job' if count == 1 else 'jobs'} {'goes' if count == 1 else 'go'} on."
+        return f"No longer watched: {amounts.count(count, 'job')} {'goes' if count == 1 else 'go'} on."

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.local import protocol, records
 from submitit.local.records import Record
+from submitit.orchestrator import exits
 from submitit.orchestrator.sources import Source
 from submitit.storage.atomic import make_directory
 from submitit.storage.paths import Layout, unique_name
@@ -341,7 +342,7 @@ def _how_it_ended(pid: int, log: str) -> str:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:  # somebody else in this process waits for every child
         return "is gone"
-    return records.exit_in_words(code) + (f", see {log}" if code >= 0 else "")
+    return exits.in_words(code) + (f", see {log}" if code >= 0 else "")
 
 
 _current: Connection | None = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from submitit.local import boot, marks, protocol, tasks
 from submitit.local.processes import Used
-from submitit.local.records import exit_in_words
+from submitit.orchestrator import exits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -298,4 +298,4 @@ class Nurseries:
         code = self._codes.pop(pid, None)
         if code is None:
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return exit_in_words(code)
+        return exits.in_words(code)

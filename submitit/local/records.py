@@ -263,18 +263,6 @@ def worst(exits: Iterable[int | None]) -> int | None:
     return min(known, key=lambda code: (code >= 0, code == 0)) if known else None
 
 
-def exit_in_words(code: int) -> str:
-    """What became of a process with this exit code; a signal is a negative number."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    import signal
-
-    try:
-        return f"was killed by {signal.Signals(-code).name}({code})"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
 def code_and_signal(code: int | None) -> str:
     """An exit code as Slurm prints it: ``3:0``, ``0:9``; empty for a task that never started."""
     if code is None:

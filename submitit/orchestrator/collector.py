@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from submitit import errors, terminal
+from submitit.orchestrator import exits, logs
 from submitit.orchestrator.sources import SWEEP_S, MarkerSource
 from submitit.orchestrator.state import JobState
 from submitit.orchestrator.tracker import questions
@@ -358,10 +359,8 @@ def _evidence(task: int, node: str, ending: Ending) -> list[str]:
     nodes = ending.info.get("NodeList", "")
     node = node or ("" if "," in nodes or "[" in nodes else nodes)
     if task in ending.exits:
-        code = ending.exits[task]
-        words = (
-            f"was killed by {exit_name(code)}" if code > 128 else f"ended with exit code {code} and recorded no result"
-        )
+        code = exits.of_shell(ending.exits[task])
+        words = exits.in_words(code) + (" and recorded no result" if code >= 0 else "")
         lines.append(f"Task {task}{f' on node {node}' if node else ''} {words}")
     elif node:
         lines.append(f"Task {task} ran on node {node}")
@@ -383,27 +382,9 @@ _SHOWN = ("State", "Reason", "ExitCode", "NodeList", "Elapsed", "Timelimit", "Re
 _NOTHING = ("", "None", "Unknown", "N/A")
 
 
-def exit_name(code: int) -> str:
-    """An exit code by name: a shell's 128 + n is signal n. ``exit_name(137) == "SIGKILL(-9)"``."""
-    import signal
-
-    try:
-        return f"{signal.Signals(code - 128).name}(-{code - 128})" if code > 128 else f"EXIT({code})"
-    except ValueError:
-        return f"EXIT({code})"
-
-
 def tail(path: str | os.PathLike[str]) -> str:
     """The last lines of a log, fit for a terminal; ``""`` where there is none. Reads a bounded piece, whatever the log's size."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
-    return terminal.harmless("\n".join(text.rstrip().splitlines()[-TAIL_LINES:]))
+    return "\n".join(logs.lines_of(logs.end_of(path, _TAIL_BYTES).rstrip())[-TAIL_LINES:])
 
 
 def failure_of(job: Collectable, task: int, trace: str, remote: BaseException | None) -> errors.FailedJobError:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 class StateKind(enum.Enum):
     """What a state means for who looks at many jobs, from what is over to what has not begun. Views have a colour for each."""
 
-    SUCCEEDED = "succeeded"
+    COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
     RUNNING = "running"
-    WAITING = "waiting"
+    PENDING = "pending"
     UNKNOWN = "unknown"
 
 
@@ -88,7 +88,7 @@ class JobState(enum.Enum):
     @property
     def kind(self) -> StateKind:
         """What the state means for who looks at many jobs."""
-        return _KINDS.get(self, StateKind.WAITING)
+        return _KINDS.get(self, StateKind.PENDING)
 
     @property
     def over_if_gone(self) -> bool:
@@ -111,9 +111,8 @@ _BEGUN = frozenset(
 _KINDS = {
     **dict.fromkeys(_BEGUN, StateKind.RUNNING),
     **dict.fromkeys((state for state in JobState if state.over_if_gone), StateKind.FAILED),
-    JobState.COMPLETED: StateKind.SUCCEEDED,
+    JobState.COMPLETED: StateKind.COMPLETED,
     JobState.CANCELLED: StateKind.CANCELLED,
-    JobState.REVOKED: StateKind.CANCELLED,
     JobState.UPDATE_DB: StateKind.UNKNOWN,
     JobState.UNKNOWN: StateKind.UNKNOWN,
 }

@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from submitit import amounts
 from submitit.storage import atomic, names
 from submitit.storage.journal import read_journal
 
@@ -53,7 +54,7 @@ class Cleaning(NamedTuple):
 
     def words(self) -> str:
         """Who cleaned, and when, for people."""
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.time))
+        moment = amounts.stamp(self.time)
         return f"by {self.user or 'somebody'} on {self.host or 'some machine'} at {moment}"
 
 

@@ -14,7 +14,6 @@ if not TYPE_CHECKING:
         __name__,
         (
             "advice",
-            "amounts",
             "asked",
             "attempts",
             "causes",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from submitit import amounts
 from submitit.orchestrator.state import JobState
-from submitit.views import amounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit import terminal
-from submitit.orchestrator import collector
+from submitit.orchestrator import exits, logs
 from submitit.orchestrator.state import JobState
 from submitit.storage.paths import JobPaths
 
@@ -49,12 +46,7 @@ class Cause(NamedTuple):
     def title(self) -> str:
         """The state, and the exit code by its name."""
         code = self.exit_code
-        return self.state if not code else f"{self.state}, {exit_name(code)}"
-
-
-def exit_name(code: int) -> str:
-    """``"SIGKILL(-9)"`` for -9, ``"exit code 3"`` for 3."""
-    return f"exit code {code}" if code >= 0 else collector.exit_name(128 - code)
+        return self.state if not code else f"{self.state}, {exits.name(code)}"
 
 
 def causes(rows: Iterable[Row], most_logs: int = MOST_LOGS, read: Callable[[Row], str] | None = None) -> list[Cause]:
@@ -109,7 +101,7 @@ def last_words_of(row: Row) -> str:
     words = ""
     for task in range(min(row["tasks"], _MOST_TASKS)):
         paths = JobPaths(row["folder"], row["job_id"], task)
-        text = _end_of(paths.locate("stderr")) or _end_of(paths.locate("stdout"))
+        text = logs.end_of(paths.locate("stderr"), _LOG_BYTES) or logs.end_of(paths.locate("stdout"), _LOG_BYTES)
         words = words or last_words(text)
         if _TRACEBACK in text:
             return last_words(text)
@@ -118,8 +110,7 @@ def last_words_of(row: Row) -> str:
 
 def last_words(text: str) -> str:
     """Of the end of a log: the exception of its last traceback, else its last line that is not about the end itself."""
-    # First the lines, which a carriage return ends as well: of a progress bar each state is one.
-    lines = [line for line in map(str.rstrip, terminal.harmless("\n".join(text.splitlines())).split("\n")) if line]
+    lines = [line for line in map(str.rstrip, logs.lines_of(text)) if line]
     last = max((place for place, line in enumerate(lines) if line.strip() == _TRACEBACK), default=None)
     if last is not None:
         depth = len(lines[last]) - len(lines[last].lstrip())
@@ -150,16 +141,3 @@ _VARYING = (
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "…"),
     (re.compile(r"\d+(\.\d+)*(e[+-]?\d+)?"), "#"),
 )
-
-
-def _end_of(path: str) -> str:
-    """The last bytes of a log; ``""`` where there is none. What only bears a log's name, a pipe say, is not waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return ""
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return ""
-        return os.pread(file.fileno(), _LOG_BYTES, max(0, status.st_size - _LOG_BYTES)).decode(errors="replace")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from submitit.orchestrator.state import JobState
+from submitit.orchestrator.state import JobState, StateKind
 
-#: The number in ECMA-48's "select graphic rendition" of each style that ``style_of`` gives, which are also words of rich.
+#: The number in ECMA-48's "select graphic rendition" of each style, which are also words of rich.
 SGR = {"green": 32, "cyan": 36, "yellow": 33, "red": 31, "magenta": 35, "dim": 2}
-_ENDED = {JobState.COMPLETED: "green", JobState.CANCELLED: "magenta", JobState.UNKNOWN: "dim"}
-_LOST = frozenset({JobState.NODE_FAIL, JobState.BOOT_FAIL, JobState.PREEMPTED, JobState.REVOKED})
+#: The style of each kind of states: one of the keys of ``SGR``.
+STYLES = {
+    StateKind.COMPLETED: "green",
+    StateKind.FAILED: "red",
+    StateKind.CANCELLED: "magenta",
+    StateKind.RUNNING: "cyan",
+    StateKind.PENDING: "yellow",
+    StateKind.UNKNOWN: "dim",
+}
 
 
 def style_of(state: str) -> str:
-    """One of the keys of ``SGR`` for the word of a state: what waits is yellow, what runs cyan, and a bad end red."""
-    read = JobState.read(state)
-    if read in _ENDED:
-        return _ENDED[read]
-    if read.begun:
-        return "cyan"
-    return "red" if read.final or read in _LOST else "yellow"
+    """The style for the word of a state."""
+    return STYLES[JobState.read(state).kind]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit.orchestrator.state import JobState
+from submitit.orchestrator.state import JobState, StateKind
 from submitit.storage.paths import JobPaths
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ class JobEntry(NamedTuple):
         return array if index else None
 
     @property
+    def kind(self) -> StateKind:
+        """What its state means for who looks at many jobs."""
+        return JobState.read(self.state).kind
+
+    @property
     def succeeded(self) -> bool:
         """Whether it has come to a good end."""
         return self.over and JobState.read(self.state) is JobState.COMPLETED
@@ -99,6 +104,12 @@ class JobEntry(NamedTuple):
     def running(self) -> bool:
         """Whether it has begun and is not over."""
         return not self.over and JobState.read(self.state).begun
+
+    def ran_s(self, now: float) -> float | None:
+        """For how many seconds its newest attempt has run, up to now where it runs; ``None`` if that is not known, or it waits."""
+        if self.start is None or (self.end is None and not self.running):
+            return None
+        return max(0.0, (now if self.end is None else self.end) - self.start)
 
     def paths(self, task: int = 0) -> JobPaths:
         """Where the files of one of its tasks lie."""

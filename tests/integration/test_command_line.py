@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from rich.cells import cell_len
 import submitit
 from submitit.cli import app
 from support import users
-from support.calls import wait_for
+from support.calls import print_until, wait_for
 from support.command import DEADLINE_S, Command, Said, seen
 
 HOSTILE = "evil\x1b[2J\x1b]0;title\x07 日本語の名前\u202e\n"
@@ -42,15 +41,6 @@ def fail_at(number: int) -> int:
     raise ValueError(f"cannot take {number}")
 
 
-def print_until(go: str) -> None:
-    print("first line", flush=True)
-    deadline = time.monotonic() + 60
-    while not os.path.exists(go):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    print("last line", flush=True)
-
-
 def fail_once(note: str) -> str:
     if os.path.exists(note):
         return "went well"
@@ -63,7 +53,7 @@ def in_the_job(*functions: Callable[..., Any]) -> None:
         function.__module__ = "__main__"
 
 
-in_the_job(triple, fail_at, print_until, fail_once)
+in_the_job(triple, fail_at, fail_once)
 
 
 class Jobs:

@@ -229,7 +229,7 @@ def test_ten_thousand_jobs_of_all_folders_without_colours(
     record(tmp_path / "others", 7)
     with terminal("top", cwd=tmp_path, columns=120, NO_COLOR="1") as shown:
         shown.shows("2 folders", "10,007 jobs", "6 UNKNOWN 10007")
-        shown.line("1-10000", "many", "10000 UNKNOWN")
+        shown.line("1-10000", "many", "10,000 UNKNOWN")
         shown.type("z", "End")
         shown.line("  10000 ", "no controller has it", "jobs/%j")
         shown.type("/")

@@ -182,3 +182,13 @@ def exit_when_told(go: str, code: int) -> None:
     """End without a result once there is a file ``go``."""
     wait_for_file(go)
     os._exit(code)
+
+
+def print_until(go: str) -> None:
+    """Print a line, and another once a file is there."""
+    print("first line", flush=True)
+    deadline = time.monotonic() + 60
+    while not os.path.exists(go):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    print("last line", flush=True)

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 #: What sets colours, and clears a line after a carriage return: all that the command itself sends.
 _OWN_SEQUENCES = re.compile(r"\x1b\[\d*m|\x1b\[K")
 
@@ -41,11 +41,11 @@ class Said(NamedTuple):
 
 
 class Command:
-    """Calls of the command by a user whose folders of jobs are noted in ``state``."""
+    """Calls of the command by a user whose folders of jobs are noted in ``state``; if none is given, where the test's are."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.env = {**os.environ, "XDG_STATE_HOME": str(state), "COLUMNS": "", "TERM": "xterm-256color"}
+    def __init__(self, state: Path | None = None) -> None:
+        self.state = state or Path(os.environ["XDG_STATE_HOME"])
+        self.env = {**os.environ, "XDG_STATE_HOME": str(self.state), "TERM": "xterm-256color"}
         for name in ("COLUMNS", "NO_COLOR"):
             self.env.pop(name, None)
 
@@ -66,6 +66,10 @@ class Command:
         )
         assert code in (None, done.returncode), f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return Said(done.stdout, done.stderr, done.returncode)
+
+    def answer(self, *words: str | os.PathLike[str], code: int | None = 0, cwd: Path | None = None) -> Any:
+        """What it prints with ``--json``."""
+        return self(*words, "--json", code=code, cwd=cwd).json
 
     def start(self, *words: str | os.PathLike[str]) -> subprocess.Popen[str]:
         """In pipes, left running."""

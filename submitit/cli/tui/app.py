@@ -14,13 +14,13 @@ from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
 
-from submitit import log
+from submitit import amounts, log
 from submitit.cli.output import home
+from submitit.cli.summary import KINDS
 from submitit.cli.tui import actions
 from submitit.cli.tui.background import Background
 from submitit.cli.tui.columns import plain
 from submitit.cli.tui.dialogs import Confirm, Help
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.jobs_screen import JobsScreen
 from submitit.cli.tui.key_line import KeyLine
 from submitit.cli.tui.table import to_cancel, to_retry
@@ -245,7 +245,7 @@ class Top(App[int]):
             number, problems = actions.perform(verb, chosen)
             views.expect_news()
             if number:
-                self.post_message(self.Said(f"{_jobs(number)} {done}"))
+                self.post_message(self.Said(f"{amounts.count(number, 'job')} {done}"))
             if problems:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 self.post_message(self.Said(f"Not {done}: {problems[0]}{more}"))
@@ -257,16 +257,12 @@ class Top(App[int]):
         self.push_screen(Confirm(f"{word} {_named(chosen)}?"), answered)
 
 
-def _jobs(number: int) -> str:
-    return f"{number:,} job{'' if number == 1 else 's'}"
-
-
 def _named(jobs: Sequence[JobEntry]) -> str:
     """How many jobs there are, of which kinds; a single one by its name."""
     if len(jobs) == 1:
         return plain(f"1 job, {jobs[0].job_id} {jobs[0].name} ({jobs[0].state})")
-    kinds = Counter(map(group_of, jobs))
-    return f"{_jobs(len(jobs))} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in sorted(kinds, key=lambda kind: kind.rank))})"
+    kinds = Counter(job.kind for job in jobs)
+    return f"{amounts.count(len(jobs), 'job')} ({', '.join(f'{kinds[kind]:,} {kind.name}' for kind in KINDS if kinds[kind])})"
 
 
 class _Handler(logging.Handler):

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit.cli import times
-from submitit.cli.endings import exit_text
-from submitit.cli.output import home, one_line
-from submitit.cli.tui.groups import Group, group_of
-from submitit.cli.tui.table import elapsed
-from submitit.terminal import harmless
+from submitit import amounts
+from submitit.cli.endings import why
+from submitit.cli.output import home
+from submitit.terminal import harmless, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from submitit.cli.tui.table import Line
     from submitit.views.entry import JobEntry
 
 #: Between two columns.
@@ -50,11 +46,6 @@ def plain(text: str, *, blanks: bool = False) -> str:
     return line.encode("utf-8", "replace").decode()  # names of files need not be text
 
 
-def duration(seconds: float | None) -> str:
-    """As elsewhere; nothing for ``None``."""
-    return "" if seconds is None else times.duration(seconds)
-
-
 def age(seconds: float) -> str:
     """How long ago something was, in one unit: ``42s``, ``5m``, ``3h``, ``12d``."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -63,19 +54,14 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def why(entry: JobEntry) -> str:
-    """Why a job is where it is: how its process ended, and the scheduler's reason."""
-    return plain(", ".join(filter(None, (exit_text(entry.exit_code) if entry.exit_code else "", entry.reason))))
-
-
 COLUMNS = (
     Column("id", "ID", lambda entry, _: plain(entry.job_id), 6, 28),
     Column("name", "NAME", lambda entry, _: plain(entry.name), 10, 40),
     Column("state", "STATE", lambda entry, _: plain(entry.state), 13, 13),
-    Column("time", "TIME", lambda entry, now: duration(elapsed(entry, now)), 8, 11),
+    Column("time", "TIME", lambda entry, now: amounts.clock(entry.ran_s(now)), 8, 11),
     Column("submitted", "AGE", lambda entry, now: age(now - entry.submitted), 5, 5, spare=2),
     Column("node", "NODE", lambda entry, _: plain(entry.node), 6, 20, spare=3),
-    Column("reason", "REASON", lambda entry, _: why(entry), 12, 60, spare=1),
+    Column("reason", "REASON", lambda entry, _: plain(why(entry)), 12, 60, spare=1),
     Column("folder", "FOLDER", lambda entry, _: plain(home(entry.folder)), 16, 60, spare=4),
 )
 _RIGHT = {"time", "submitted"}
@@ -92,10 +78,10 @@ def widths(entries: Sequence[JobEntry], room: int, *, marked: bool, several: boo
     """
     natural = {
         "id": max((len(entry.job_id) for entry in entries), default=0) + (2 if marked else 0),
-        "time": len(duration(max((elapsed(entry, time.time()) or 0 for entry in entries), default=0))),
+        "time": len(amounts.clock(max((entry.ran_s(time.time()) or 0 for entry in entries), default=0))),
         "name": max(map(len, {entry.submission.get("name", "") for entry in entries}), default=0),
         "node": max(map(len, {entry.node for entry in entries}), default=0),
-        "reason": max((len(why(entry)) for entry in _one_of_each_reason(entries)), default=0),
+        "reason": max((len(plain(why(entry))) for entry in _one_of_each_reason(entries)), default=0),
         "folder": max(map(len, {home(folder) for folder in {entry.folder for entry in entries}}), default=0),
     }
     if marked and entries:  # a head's id is longer
@@ -123,7 +109,7 @@ def _one_of_each_call(entries: Sequence[JobEntry]) -> list[JobEntry]:
 
 
 def _one_of_each_reason(entries: Sequence[JobEntry]) -> list[JobEntry]:
-    return list({(entry.exit_code, entry.reason): entry for entry in entries}.values())
+    return list({(entry.over, entry.exit_code, entry.reason): entry for entry in entries}.values())
 
 
 def call_id(entry: JobEntry) -> str:
@@ -139,10 +125,3 @@ def call_id(entry: JobEntry) -> str:
 def is_right(column: Column) -> bool:
     """Whether a column's texts stand at its right side, as numbers do."""
     return column.name in _RIGHT
-
-
-def tally(line: Line) -> list[tuple[str, Group]]:
-    """The states of a head's jobs with their numbers, those first that one wants to see first."""
-    found = Counter((group_of(job), plain(job.state)) for job in line.jobs)
-    ranked = sorted(found.items(), key=lambda item: (item[0][0].rank, -item[1]))
-    return [(f"{number} {state}", group) for (group, state), number in ranked]

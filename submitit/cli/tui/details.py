@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from submitit.cli.endings import again_text, exit_text
-from submitit.cli.logfile import last_lines
-from submitit.cli.times import moment, stamp
-from submitit.cli.tui.columns import age, duration, plain, why
-from submitit.cli.tui.groups import group_of
+from submitit import amounts
+from submitit.cli.endings import again_text, why
+from submitit.cli.resources import asked_text, used_text
+from submitit.cli.times import moment
+from submitit.cli.tui.columns import age, plain
 from submitit.cli.tui.pager import Said
-from submitit.cli.tui.table import elapsed
-from submitit.storage import outcome
+from submitit.orchestrator import exits
 from submitit.views.asked import asked
 from submitit.views.colours import style_of
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from submitit.views.entry import JobEntry
 
 _INDENT = 12
-#: Of the errors of a job that has failed.
-_LAST_LINES = 15
 
 
 def describe(entry: JobEntry, attempts: list[Attempt], now: float, errors: list[str]) -> list[Said]:
@@ -33,7 +30,7 @@ def describe(entry: JobEntry, attempts: list[Attempt], now: float, errors: list[
         entry: with its details, see ``Folder.detailed``.
         attempts: all of them, see ``views.attempts``.
         now: for what goes on.
-        errors: its ``last_words``.
+        errors: where it has failed, what it printed last.
     """
     return list(_described(entry, attempts, now, errors))
 
@@ -47,28 +44,28 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
     yield from line("Job", f"{entry.job_id}  ({entry.backend}{_place(entry)})")
     yield from line("Name", entry.name)
     yield from line("Function", entry.function)
-    yield from line("State", entry.state, group_of(entry).value)
+    yield from line("State", entry.state, style_of(entry.state))
     yield from line("Reason", why(entry))
     yield from line("Error", errors[-1] if errors else "")
     yield from line(
         "Submitted",
-        f"{stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
+        f"{amounts.stamp(entry.submitted)}, {age(now - entry.submitted)} ago{_by(given.get('user', ''), given.get('host', ''))}",
     )
     if entry.start:
-        waited = duration(entry.start - entry.submitted) if not entry.attempt else ""
-        yield from line("Started", stamp(entry.start) + (f", after {waited}" if waited else ""))
+        waited = amounts.clock(entry.start - entry.submitted) if not entry.attempt else ""
+        yield from line("Started", amounts.stamp(entry.start) + (f", after {waited}" if waited else ""))
     if entry.end:
-        yield from line("Ended", stamp(entry.end))
-    yield from line("Time", duration(elapsed(entry, now)))
+        yield from line("Ended", amounts.stamp(entry.end))
+    yield from line("Time", amounts.clock(entry.ran_s(now)))
     yield from line("Node", entry.node)
-    yield from line("Asked for", _asked(entry))
-    yield from line("Used", _used(entry, now))
+    yield from line("Asked for", asked_text(asked(entry)))
+    yield from line("Used", used_text(entry, asked(entry)))
     if len(attempts) > 1:
         yield Said("")
         yield Said(f"{'#':>2}  {'STATE':14}{'STARTED':14}{'TIME':>8}  {'NODE':10}WHY", "bold", "Attempts", _INDENT)
         for one in attempts:
-            took = duration(one.end - one.start if one.end and one.start else None)
-            ended = exit_text(one.exit_code) if one.exit_code else ""
+            took = amounts.clock(one.end - one.start if one.end and one.start else None)
+            ended = exits.name(one.exit_code) if one.exit_code else ""
             reason = ", ".join(filter(None, (ended, again_text(one.again) if one is not attempts[-1] else "")))
             started = moment(one.start) if one.start else ""
             text = f"{one.number + 1:>2}  {one.state:14}{started:14}{took:>8}  {one.node:10}{reason}"
@@ -91,22 +88,6 @@ def _described(entry: JobEntry, attempts: list[Attempt], now: float, errors: lis
             yield Said(plain(f"{name} = {value!r}"), "", "" if number else "Parameters", _INDENT)
 
 
-def last_words(entry: JobEntry) -> list[str]:
-    """What a job that has failed printed last: its first task without a value, as errors if there are any. Opens its files."""
-    if not entry.failed:
-        return []
-    paths = entry.paths(_failed_task(entry))
-    return last_lines(paths.locate("stderr"), _LAST_LINES) or last_lines(paths.locate("stdout"), _LAST_LINES)
-
-
-def _failed_task(entry: JobEntry) -> int:
-    for task in range(entry.tasks):
-        footer = outcome.read_footer(entry.paths(task).locate("result_pickle"))
-        if footer is None or not footer.success:
-            return task
-    return 0
-
-
 def _place(entry: JobEntry) -> str:
     jobs = entry.submission["jobs"]
     if isinstance(jobs, dict):
@@ -116,36 +97,3 @@ def _place(entry: JobEntry) -> str:
 
 def _by(user: str, host: str) -> str:
     return (f" by {user}" if user else "") + (f" on {host}" if host else "")
-
-
-def _asked(entry: JobEntry) -> str:
-    wanted = asked(entry)
-    parts = [
-        _count(wanted.nodes, "node"),
-        _count(wanted.tasks, "task"),
-        _count(wanted.cpus, "CPU"),
-        _count(wanted.gpus, "GPU"),
-        f"{_memory(wanted.mem_mb)} of memory{' a node' if wanted.nodes > 1 else ''}" if wanted.mem_mb else "",
-        f"{duration(wanted.time_s)} of time" if wanted.time_s else "",
-    ]
-    return ", ".join(filter(None, parts))
-
-
-def _used(entry: JobEntry, now: float) -> str:
-    wanted, ran = asked(entry), elapsed(entry, now)
-    parts = []
-    if entry.cpu_s is not None:
-        share = f" ({entry.cpu_s / (ran * wanted.cpus):.0%} of the CPUs)" if ran and wanted.cpus and entry.end else ""
-        parts.append(f"{duration(entry.cpu_s)} of CPU time{share}")
-    if entry.max_rss_mb:
-        share = f" ({entry.max_rss_mb / wanted.mem_mb:.0%})" if wanted.mem_mb else ""
-        parts.append(f"{_memory(entry.max_rss_mb)} of memory{share}")
-    return ", ".join(parts)
-
-
-def _count(number: int | None, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""
-
-
-def _memory(mb: float) -> str:
-    return f"{mb / 1024:.3g} GB" if mb >= 1000 else f"{mb:.0f} MB"

@@ -10,12 +10,13 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
+from submitit.cli.endings import last_words
 from submitit.cli.tui import details
 from submitit.cli.tui.columns import plain
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.key_line import KeyLine
 from submitit.cli.tui.pager import Pager, Said
 from submitit.cli.tui.tail import Grown, Tail
+from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 PAGES = ("details", "stdout", "stderr")
 #: How often a log is looked at.
 _LOOK_S = 0.5
+#: Of what a job that has failed printed last.
+_LAST_LINES = 15
 _KEYS = "d details  o stdout  e stderr  t task  c cancel  r retry  ? help  q back"
 
 
@@ -149,7 +152,8 @@ class JobScreen(Screen[None]):
         """In the thread."""
         entry = self.app.current(self.entry)
         detailed, attempts = self.app.look_up(entry)
-        lines = details.describe(detailed, attempts, time.time(), details.last_words(entry))
+        errors = last_words(entry, _LAST_LINES).lines if entry.failed else []
+        lines = details.describe(detailed, attempts, time.time(), errors)
         self.post_message(self.Described(entry, lines))
 
     def on_job_screen_described(self, message: Described) -> None:
@@ -162,7 +166,7 @@ class JobScreen(Screen[None]):
             Text.assemble(
                 (f"Job {plain(entry.job_id)}", "bold"),
                 f"  {plain(entry.name)}  ",
-                (plain(entry.state), group_of(entry).value),
+                (plain(entry.state), style_of(entry.state)),
                 no_wrap=True,
                 overflow="ellipsis",
             )

@@ -9,12 +9,15 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Static
 
+from submitit import amounts
+from submitit.cli.summary import KINDS
 from submitit.cli.tui.columns import plain
-from submitit.cli.tui.groups import Group
 from submitit.cli.tui.job_screen import JobScreen
 from submitit.cli.tui.key_line import KeyLine
 from submitit.cli.tui.listing import Listing
 from submitit.cli.tui.table import SORTS, Table
+from submitit.orchestrator.state import StateKind
+from submitit.views.colours import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from submitit.views.entry import JobEntry
 
 _KEYS = "↵ open  o log  / filter  1-6 state  s sort  c cancel  r retry  ? help  q quit"
-_KINDS = list(Group)
 
 
 class JobsScreen(Screen[None]):
@@ -42,7 +44,7 @@ class JobsScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape", "all"),
-        *(Binding(str(number), f"only({number})") for number in range(len(_KINDS) + 1)),
+        *(Binding(str(number), f"only({number})") for number in range(len(KINDS) + 1)),
         Binding("s", "sort"),
         Binding("S", "turn"),
         Binding("space", "fold"),
@@ -112,7 +114,7 @@ class JobsScreen(Screen[None]):
 
     def _head(self) -> None:
         shown, total = self.table.shown, len(self.table.entries)
-        right = f"{shown:,} of {total:,} jobs" if shown != total else f"{total:,} job{'' if total == 1 else 's'}"
+        right = f"{shown:,} of {total:,} jobs" if shown != total else amounts.count(total, "job")
         room = max(1, self.size.width - len(right) - 2)
         title = Text.assemble(("submitit top  ", "bold"), plain(self.app.place()))
         title.truncate(room, overflow="ellipsis", pad=True)
@@ -121,15 +123,15 @@ class JobsScreen(Screen[None]):
 
     def _count_line(self, width: int) -> Text:
         """The kinds of states with their keys and numbers, as fully as there is room."""
-        kinds = [kind for kind in _KINDS if kind is not Group.UNKNOWN or self.table.counts[kind]]
+        kinds = [kind for kind in KINDS if kind is not StateKind.UNKNOWN or self.table.counts[kind]]
         line = Text()
         for length, gap in ((None, "  "), (None, " "), (4, "  "), (4, " ")):
             line = Text(no_wrap=True, overflow="crop")
             for kind in kinds:
                 number = self.table.counts[kind]
-                chosen = kind is self.table.query.group
-                line.append(f"{kind.rank + 1} ", "dim")
-                style = kind.value if number else "dim"
+                chosen = kind is self.table.query.kind
+                line.append(f"{KINDS.index(kind) + 1} ", "dim")
+                style = STYLES[kind] if number else "dim"
                 line.append(f"{kind.name[:length]} {number}", f"{style} reverse" if chosen else style)
                 line.append(gap)
             line.rstrip()
@@ -179,13 +181,13 @@ class JobsScreen(Screen[None]):
 
     def action_all(self) -> None:
         """Show all jobs."""
-        self._ask(words="", group=None)
+        self._ask(words="", kind=None)
         self._show_filter()
 
     def action_only(self, number: int) -> None:
         """Show one kind of state alone, by its number; all for 0, and for the one that is shown."""
-        group = _KINDS[number - 1] if number else None
-        self._ask(group=None if group is self.table.query.group else group)
+        kind = KINDS[number - 1] if number else None
+        self._ask(kind=None if kind is self.table.query.kind else kind)
 
     def action_sort(self) -> None:
         """Sort by the next column."""

@@ -14,9 +14,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from submitit.cli.summary import ranked
 from submitit.cli.tui import columns
-from submitit.cli.tui.groups import group_of
 from submitit.cli.tui.table import SORTS, Table
+from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,7 +165,7 @@ class Listing(ScrollView, can_focus=True):
                 segments.extend(self._counts(line))
                 break
             else:
-                style = Style.parse(group_of(entry).value) if column.name == "state" else _PLAIN
+                style = Style.parse(style_of(entry.state)) if column.name == "state" else _PLAIN
                 text = column.text(entry, now)
                 if column.name == "folder" and len(text) > width:
                     text = f"…{text[1 - width :]}"  # its end says more
@@ -173,8 +174,8 @@ class Listing(ScrollView, can_focus=True):
         return segments
 
     def _counts(self, line: Line) -> Iterable[Segment]:
-        for text, group in columns.tally(line):
-            yield Segment(text, Style.parse(group.value))
+        for state, number in ranked(job.state for job in line.jobs):
+            yield Segment(f"{number:,} {columns.plain(state)}", Style.parse(style_of(state)))
             yield Segment(" " * columns.GAP, _PLAIN)
         if len(line.jobs) < line.of:
             yield Segment(f"(of {line.of})", _DIM)

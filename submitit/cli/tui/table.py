@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from submitit.cli.tui.groups import Group, group_of
+from submitit.cli.summary import rank
+from submitit.orchestrator.state import StateKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ class Query(NamedTuple):
     #: All of them have to occur somewhere in a job's texts, whatever their case.
     words: str = ""
     #: The one kind of states to be shown; ``None`` for all.
-    group: Group | None = None
+    kind: StateKind | None = None
     #: One of ``SORTS``.
     sort: str = "submitted"
     #: Against the order that the column has by itself.
@@ -73,7 +74,7 @@ class Table:
         self._texts: dict[int, str] = {}
         self.lines: list[Line] = []
         #: How many jobs of each kind there are that have the query's words.
-        self.counts: Counter[Group] = Counter()
+        self.counts: Counter[StateKind] = Counter()
         #: How many jobs the lines stand for.
         self.shown = 0
         #: Where each line stands, by its key.
@@ -126,9 +127,9 @@ class Table:
         """Make the lines anew."""
         query = self.query
         chosen = self._with_words(query.words.casefold().split())
-        self.counts = Counter(map(group_of, chosen))
-        if query.group is not None:
-            chosen = [entry for entry in chosen if group_of(entry) is query.group]
+        self.counts = Counter(entry.kind for entry in chosen)
+        if query.kind is not None:
+            chosen = [entry for entry in chosen if entry.kind is query.kind]
         self.shown = len(chosen)
         # A call stands where the first of its jobs does.
         calls: dict[int, list[JobEntry]] = {}
@@ -182,13 +183,6 @@ def ordered(entries: Sequence[JobEntry], sort: str, *, reverse: bool = False) ->
     return [entry for _, entry in known] + [entry for value, entry in keyed if value is None]
 
 
-def elapsed(entry: JobEntry, now: float) -> float | None:
-    """For how many seconds its newest attempt has run; ``None`` if that is not known, or it has not begun."""
-    if entry.start is None or (entry.end is None and (entry.over or group_of(entry) is Group.PENDING)):
-        return None
-    return max(0.0, (entry.end or now) - entry.start)
-
-
 def _by_id(entry: JobEntry, _now: float) -> tuple[object, ...]:
     """As numbers where they are numbers: 9 comes before 10."""
     array, _, index = entry.job_id.partition("_")
@@ -198,7 +192,7 @@ def _by_id(entry: JobEntry, _now: float) -> tuple[object, ...]:
 
 
 def _by_elapsed(entry: JobEntry, now: float) -> tuple[object, ...] | None:
-    seconds = elapsed(entry, now)
+    seconds = entry.ran_s(now)
     return None if seconds is None else (seconds,)
 
 
@@ -207,7 +201,7 @@ SORTS: dict[str, tuple[SortKey, bool]] = {
     "submitted": (lambda entry, _: (entry.submitted,), True),
     "id": (_by_id, False),
     "name": (lambda entry, _: (entry.name.casefold(),), False),
-    "state": (lambda entry, _: (group_of(entry).rank, entry.state), False),
+    "state": (lambda entry, _: (rank(entry.state), entry.state), False),
     "time": (_by_elapsed, True),
     "node": (lambda entry, _: (entry.node,) if entry.node else None, False),
 }
@@ -218,7 +212,7 @@ SORTS: dict[str, tuple[SortKey, bool]] = {
 
 def to_cancel(jobs: Iterable[JobEntry]) -> list[JobEntry]:
     """Those that can still be cancelled, and were not: they may need a moment to end."""
-    return [job for job in jobs if not job.over and group_of(job) is not Group.CANCELLED]
+    return [job for job in jobs if not job.over and job.kind is not StateKind.CANCELLED]
 
 
 def to_retry(jobs: Iterable[JobEntry]) -> list[JobEntry]:

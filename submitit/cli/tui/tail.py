@@ -6,7 +6,7 @@ import codecs
 import os
 from typing import NamedTuple
 
-from submitit.terminal import harmless
+from submitit.cli.logfile import shown
 
 #: So much of the end is read of what has been written since the last look.
 MOST_BYTES = 256 * 1024
@@ -72,9 +72,9 @@ class Tail:
             self._rest = self._rest[-LONGEST // 2 :]
         after = self._whole
         del self.lines[after:]
-        self.lines += map(shown, whole)
+        self.lines += (shown(line).expandtabs() for line in whole)
         self._whole = len(self.lines)
-        if rest := shown(self._rest):
+        if rest := shown(self._rest).expandtabs():
             self.lines.append(rest)
         if self._whole <= MOST_LINES:
             return Grown(after, self.lines[after:])
@@ -82,9 +82,3 @@ class Tail:
         del self.lines[: after + len(whole) - self._whole]
         self.cut = True
         return Grown(0, self.lines[:])
-
-
-def shown(line: str) -> str:
-    """A line as a terminal would leave it: of a progress bar, which begins its line again and again, the last state."""
-    parts = [part for part in line.split("\r") if part]
-    return harmless(parts[-1]).expandtabs() if parts else ""

@@ -6,9 +6,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from submitit.orchestrator import exits
+from submitit.orchestrator.state import JobState, StateKind
 from submitit.terminal import harmless
-from submitit.views.causes import exit_name
-from submitit.views.colours import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 #: Characters of a text of a job that the page keeps.
 _LONGEST = 300
-#: The kinds of states, by their colour: the word of the legend, the class on the page, and the sign beside every state's word.
+#: Of each kind of states the word of the legend, the class on the page, and the sign beside every state's word.
 KINDS = {
-    "green": ("completed", "good", "✓"),
-    "red": ("failed", "bad", "✗"),
-    "magenta": ("cancelled", "cancelled", "⊘"),
-    "cyan": ("running", "running", "▶"),
-    "yellow": ("waiting", "waiting", "…"),
-    "dim": ("not known", "unknown", "?"),
+    StateKind.COMPLETED: ("completed", "good", "✓"),
+    StateKind.FAILED: ("failed", "bad", "✗"),
+    StateKind.CANCELLED: ("cancelled", "cancelled", "⊘"),
+    StateKind.RUNNING: ("running", "running", "▶"),
+    StateKind.PENDING: ("waiting", "waiting", "…"),
+    StateKind.UNKNOWN: ("not known", "unknown", "?"),
 }
 #: Of each row, beside what is made of several of its fields.
 _TEXTS = ("name", "function", "node", "folder", "state")
@@ -72,13 +72,13 @@ def document(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> dict[str,
 
 def _ended(row: Row) -> str:
     """The exit code by its name, where it is not 0, and the reason."""
-    code = exit_name(row["exit_code"]) if row["exit_code"] else ""
+    code = exits.name(row["exit_code"]) if row["exit_code"] else ""
     return ", ".join(filter(None, [code, row["reason"]]))
 
 
 def kind_of(state: str) -> int:
     """The place in ``KINDS`` of a state."""
-    return _PLACES[style_of(state)]
+    return _PLACES[JobState.read(state).kind]
 
 
 def embedded(value: Any) -> str:
@@ -89,7 +89,7 @@ def embedded(value: Any) -> str:
     return text
 
 
-_PLACES = {style: place for place, style in enumerate(KINDS)}
+_PLACES = {kind: place for place, kind in enumerate(KINDS)}
 
 
 class _Texts:

@@ -7,14 +7,15 @@ import hashlib
 import os
 import statistics
 import time
+from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
 import submitit
+from submitit import amounts
+from submitit.orchestrator.state import JobState
 from submitit.views import advice as advising
-from submitit.views import amounts
 from submitit.views import causes as blaming
-from submitit.views.colours import style_of
 from submitit.views.report import charts
 from submitit.views.report.document import KINDS, document, embedded, shown
 
@@ -78,7 +79,7 @@ def render(jobs: Sequence[Seen], where: Sequence[str], now: float | None = None)
 <noscript><p class="note">The timeline of single jobs and the table of jobs need JavaScript; everything else stands here without.</p></noscript>
 {body}
 </main>
-<footer><p>As of {_moment(now)} ({_zone(now)}). Times are those of that machine&rsquo;s zone; GB are 1024³ bytes. &ldquo;&ndash;&rdquo; and &ldquo;not known&rdquo; mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
+<footer><p>As of {amounts.stamp(now)} ({_zone(now)}). Times are those of that machine&rsquo;s zone; GB are 1024³ bytes. &ldquo;&ndash;&rdquo; and &ldquo;not known&rdquo; mean that nothing tells: no footer, no accounts, or a job that has not ended. Made by submitit {submitit.__version__}; the numbers are also <code>submitit report --csv</code> and <code>submitit.usage(folder)</code>.</p></footer>
 <script type="application/json" id="data">{embedded(document(jobs, rows, now))}</script>
 <script>{script}</script>
 </body>
@@ -90,7 +91,8 @@ def render(jobs: Sequence[Seen], where: Sequence[str], now: float | None = None)
 
 
 def _summary(jobs: Sequence[Seen], rows: Sequence[Row]) -> str:
-    kinds = [(kind, sum(style_of(row["state"]) == style for row in rows)) for style, kind in KINDS.items()]
+    found = Counter(JobState.read(row["state"]).kind for row in rows)
+    kinds = [(words, found[kind]) for kind, words in KINDS.items()]
     there = [(kind, number) for kind, number in kinds if number]
     bar = charts.parts_bar([(kind[1], f"{number:,} {kind[0]}", number) for kind, number in there])
     legend = "".join(
@@ -219,7 +221,7 @@ def _timeline(jobs: Sequence[Seen], rows: Sequence[Row], now: float) -> str:
     told = charts.load(waiting, running, begin, max(end, begin + 1e-3))
     return f"""<p>At most {charts.most_at_once(running):,} jobs ran and {charts.most_at_once(waiting):,} waited at a time.</p>
 <div id="overview">{charts.load_chart(told)}</div>
-<p class="ends"><span>{_moment(begin)}</span><span>{_moment(end)}</span></p>
+<p class="ends"><span>{amounts.stamp(begin)}</span><span>{amounts.stamp(end)}</span></p>
 {_TIMELINE}"""
 
 
@@ -390,12 +392,8 @@ def _span_of(rows: Sequence[Row], now: float) -> str:
         return jobs
     over = all(row["over"] for row in rows) and ends
     last = max(ends) if over else now
-    until = f"the last ended {_moment(last)}" if over else "not all of them over"
-    return f"{jobs}, submitted from {_moment(min(times))} on, {until}; {amounts.duration(max(0.0, last - min(times)))}."
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    until = f"the last ended {amounts.stamp(last)}" if over else "not all of them over"
+    return f"{jobs}, submitted from {amounts.stamp(min(times))} on, {until}; {amounts.duration(max(0.0, last - min(times)))}."
 
 
 def _zone(now: float) -> str:

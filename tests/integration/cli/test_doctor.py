@@ -12,7 +12,8 @@ import pytest
 
 from submitit.upkeep import cluster, machine
 from submitit.upkeep.diagnosis import Level, ask
-from support import command_line, users
+from support import users
+from support.command import Command
 from support.shims import Shims, only_on_path
 
 SLURM = ("sbatch", "squeue", "scontrol", "scancel", "srun", "sacct", "sacctmgr", "sinfo")
@@ -25,12 +26,12 @@ def by_topic(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_on_path(monkeypatch, tmp_path / "path", *SLURM)
     folder = tmp_path / "jobs" / "%j"
-    told = by_topic(command_line.answer("doctor", folder, "--submit"))
+    told = by_topic(Command().answer("doctor", folder, "--submit"))
     assert "not here" in told["Slurm"]["found"]
     assert told["folder"]["found"].startswith(f"{tmp_path / 'jobs'} (not there yet")
     assert told["test job"]["level"] == told["folder on node"]["level"] == told["clock of node"]["level"] == "ok"
     assert not (tmp_path / "jobs").exists() or os.listdir(tmp_path / "jobs") == []
-    text = command_line.run("doctor", folder).stdout
+    text = Command()("doctor", folder).out
     assert "Jobs run on this machine: cluster='local'." in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -39,7 +40,7 @@ def test_a_slurm_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shims = Shims(tmp_path / "shims", monkeypatch)
     for name in SLURM:
         shims.put(name).fail("slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)")
-    told = by_topic(command_line.answer("doctor", tmp_path, code=1))
+    told = by_topic(Command().answer("doctor", tmp_path, code=1))
     assert told["Slurm"]["level"] == "error"
     assert "Unable to contact slurm controller" in told["Slurm"]["found"]
 
@@ -132,8 +133,8 @@ def test_what_partitions_mean() -> None:
 
 
 def test_wrong_use(tmp_path: Path) -> None:
-    done = command_line.run("doctor", "--cluster", "local", code=2)
-    assert "give --submit as well" in done.stderr
+    done = Command()("doctor", "--cluster", "local", code=2)
+    assert "give --submit as well" in done.err
 
 
 def test_what_is_asked_ends_with_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

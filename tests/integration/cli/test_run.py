@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import submitit
-from support import calls, command_line
+from support import calls
+from support.command import Command
 from support.local_processes import put
 
 
@@ -29,14 +29,12 @@ def job_of(place: Path, job_id: str) -> submitit.LocalJob[int]:
 
 
 def test_it_prints_the_id_alone(place: Path) -> None:
-    done = command_line.run(
-        "run", "--cluster", "local", "--name", "hello", "sh", "-c", "echo $0 -1 $1", "a", "--b", cwd=place
-    )
-    assert done.stdout == "1\n"
+    done = Command()("run", "--cluster", "local", "--name", "hello", "sh", "-c", "echo $0 -1 $1", "a", "--b", cwd=place)
+    assert done.out == "1\n"
     job = job_of(place, "1")
     assert job.result() == 0
     assert job.stdout() == "a -1 --b\n"
-    (listed,) = command_line.answer("ls", place / "logs")
+    (listed,) = Command().answer("ls", place / "logs")
     assert listed["name"] == "hello"
 
 
@@ -56,29 +54,29 @@ def test_it_exits_as_the_command_does(place: Path, words: list[str], code: int, 
     if words == ["."]:
         words = ["/", "x"]
         said = "Permission denied"
-    done = command_line.run("run", "-c", "local", "--wait", *words, cwd=place, code=code)
-    assert done.stdout == ""
-    assert said in done.stderr
+    done = Command()("run", "-c", "local", "--wait", *words, cwd=place, code=code)
+    assert done.out == ""
+    assert said in done.err
 
 
 def test_json_for_scripts(place: Path) -> None:
     words = ("run", "-c", "local", "--json")
-    done = command_line.run(*words, "--wait", "sh", "-c", "echo words; exit 3", cwd=place, code=3)
+    done = Command()(*words, "--wait", "sh", "-c", "echo words; exit 3", cwd=place, code=3)
     about = {"folder": f"{place}/logs/%j", "job_id": "1"}
-    assert json.loads(done.stdout) == {**about, "exit_code": 3}
-    assert json.loads(command_line.run(*words, "true", cwd=place).stdout) == {**about, "job_id": "2"}
-    log = json.loads(command_line.run("logs", "1", "-F", "logs", "--json", cwd=place).stdout)
+    assert done.json == {**about, "exit_code": 3}
+    assert Command()(*words, "true", cwd=place).json == {**about, "job_id": "2"}
+    log = Command().answer("logs", "1", "-F", "logs", cwd=place)
     assert log["path"] == f"{place}/logs/1/1_0_log.out"
     assert log["text"].startswith("words\n")
     for mixed in (["logs", "1", "-f", "--json"], [*words, "-f", "true"]):
-        assert "--json" in command_line.run(*mixed, cwd=place, code=2).stderr
+        assert "--json" in Command()(*mixed, cwd=place, code=2).err
 
 
 def test_it_shows_what_the_command_prints(place: Path) -> None:
     words = ["run", "-c", "local", "-f", "-P", "tasks_per_node=2", "-t", "1h"]
-    done = command_line.run(*words, "echo out $SUBMITIT_LOCAL_GLOBALID; echo err >&2", cwd=place)
-    assert sorted(done.stdout.split("\n")) == ["", "out 0", "out 1"]
-    assert done.stderr.count("err\n") == 2
+    done = Command()(*words, "echo out $SUBMITIT_LOCAL_GLOBALID; echo err >&2", cwd=place)
+    assert sorted(done.out.split("\n")) == ["", "out 0", "out 1"]
+    assert done.err.count("err\n") == 2
 
 
 def test_what_is_printed_is_shown_while_it_runs(place: Path) -> None:
@@ -113,9 +111,9 @@ def test_nobody_reads(place: Path) -> None:
 
 
 def test_a_job_that_leaves_no_result(place: Path) -> None:
-    done = command_line.run("run", "-c", "local", "--wait", "kill -KILL $PPID; sleep 60", cwd=place, code=1)
-    assert "job 1 failed" in done.stderr
-    assert "SIGKILL" in done.stderr
+    done = Command()("run", "-c", "local", "--wait", "kill -KILL $PPID; sleep 60", cwd=place, code=1)
+    assert "job 1 failed" in done.err
+    assert "SIGKILL" in done.err
 
 
 @pytest.mark.parametrize(
@@ -134,14 +132,14 @@ def test_a_job_that_leaves_no_result(place: Path) -> None:
 )
 def test_wrong_use(place: Path, words: list[str], said: str) -> None:
     given = words if "-c" in words else ["-c", "local", *words]
-    done = command_line.run("run", *given, cwd=place, code=2)
-    assert said in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    done = Command()("run", *given, cwd=place, code=2)
+    assert said in " ".join(done.err.split())
+    assert "Traceback" not in done.err
     assert os.listdir(place) == []
 
 
 def test_a_folder_that_cannot_be_written(place: Path) -> None:
     (place / "file").touch()
-    done = command_line.run("run", "-c", "local", "-F", "file/jobs", "true", cwd=place, code=1)
-    assert "the job was not submitted" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = Command()("run", "-c", "local", "-F", "file/jobs", "true", cwd=place, code=1)
+    assert "the job was not submitted" in done.err
+    assert "Traceback" not in done.err

@@ -19,7 +19,8 @@ from submitit.errors import JobVanishedError
 from submitit.local import journals
 from submitit.storage import journal
 from submitit.views.folder import Folder
-from support import calls, command_line, users
+from support import calls, users
+from support.command import Command
 from support.local_processes import Clients, put
 
 
@@ -53,7 +54,7 @@ def test_du_tells_what_takes_space(executor: submitit.LocalExecutor, tmp_path: P
     small = executor.map_array(calls.add, [1, 2], [3, 4])
     assert [len(big.result()), *(job.result() for job in small)] == [2_000_000, 4, 6]
     until_over(executor.folder, "1", "2", "3")
-    (told,) = command_line.answer("du", executor.folder)
+    (told,) = Command().answer("du", executor.folder)
     assert told["folder"] == str(executor.folder)
     assert told["jobs"] == 3
     assert told["kinds"]["results"]["files"] == 3
@@ -62,7 +63,7 @@ def test_du_tells_what_takes_space(executor: submitit.LocalExecutor, tmp_path: P
     assert told["kinds"]["payloads"]["files"] == 2
     assert told["size"] == sum(kind["size"] for kind in told["kinds"].values())
     assert told["largest"][0]["job_id"] == "1"
-    text = command_line.run("du", executor.folder).stdout
+    text = Command()("du", executor.folder).out
     assert "results" in text
     assert str(executor.folder) in text
 
@@ -77,19 +78,19 @@ def test_what_is_over_goes_and_what_runs_or_waits_has_all_it_needs(
     jobs[0].result()
     calls.wait_for(lambda: jobs[1].state == "RUNNING")
     until_over(executor.folder, "1")
-    shown = command_line.run("clean", executor.folder)
-    assert "1 COMPLETED" in shown.stdout
-    assert "2 jobs stay: running or waiting" in shown.stdout
-    assert "Nothing was deleted" in shown.stderr
+    shown = Command()("clean", executor.folder)
+    assert "1 COMPLETED" in shown.out
+    assert "2 jobs stay: running or waiting" in shown.out
+    assert "Nothing was deleted" in shown.err
     assert listed(executor.folder) == ["1", "2", "3"]
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     assert listed(executor.folder) == ["2", "3"]
     assert not list(executor.folder.glob("1_*"))
     for name in names[1:]:
         put(Path(name), "went on")
     assert [job.result() for job in jobs[1:]] == ["went on"] * 2
     until_over(executor.folder, "2", "3")
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     assert listed(executor.folder) == []
     assert not list(executor.folder.glob("[0-9]*"))
     assert not list((executor.folder / ".submitit" / "payloads").iterdir())
@@ -102,7 +103,7 @@ def test_a_handle_of_a_cleaned_job_says_so(executor: submitit.LocalExecutor) -> 
     job = executor.submit(calls.add, 1, 2)
     job.wait()
     until_over(executor.folder, job.job_id)
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     for handle in (job, found_again(executor.folder, job.job_id)):
         with pytest.raises(JobVanishedError, match=r"Job 1 was cleaned by .* at 20\d\d-.*submitit clean"):
             handle.result()
@@ -115,10 +116,10 @@ def test_parts_of_jobs(executor: submitit.LocalExecutor) -> None:
     job = executor.submit(calls.add, 1, 2)
     job.wait()
     until_over(executor.folder, job.job_id)
-    command_line.run("clean", executor.folder, "--logs-only", "--yes")
+    Command()("clean", executor.folder, "--logs-only", "--yes")
     assert job.stdout() is None
     assert found_again(executor.folder, "1").submission().args == (1, 2)
-    command_line.run("clean", executor.folder, "--keep-results", "--yes")
+    Command()("clean", executor.folder, "--keep-results", "--yes")
     assert found_again(executor.folder, "1").result() == 3
     assert listed(executor.folder) == ["1"]
     with pytest.raises(FileNotFoundError, match=r"The call of job 1 is gone: its payload was deleted"):
@@ -136,7 +137,7 @@ def test_the_results_that_a_job_waits_for_stay(executor: submitit.LocalExecutor,
     first.wait()
     other.wait()
     until_over(executor.folder, "1", "2")
-    (plan,) = command_line.answer("clean", executor.folder, "--yes")
+    (plan,) = Command().answer("clean", executor.folder, "--yes")
     assert plan["jobs"] == []
     assert plan["kept"] == {"needed": 2, "alive": 2}
     put(Path(slow), "now")
@@ -157,14 +158,14 @@ def test_calls_that_jobs_share_out_are_there_until_the_last_is_over(
     payloads = executor.folder / ".submitit" / "payloads"
     before = sorted(path.name for path in payloads.iterdir())
     assert len(before) == 3
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     assert listed(executor.folder) == [blocked.job_id]
     assert sorted(path.name for path in payloads.iterdir()) == before
     put(Path(files[1]), "a")
     blocked.wait()
     assert blocked.exception() is None
     until_over(executor.folder, blocked.job_id)
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     assert not list(payloads.iterdir())
 
 
@@ -204,7 +205,7 @@ jobs = executor.map_array(calls.add, [1, 2], [3, 4]) + [executor.submit(calls.ad
         job = found_again(clients.folder, job_id)
         assert job.result() == sum(job.submission().args)
         assert job.stdout() is not None
-    command_line.run("clean", clients.folder, "--yes")
+    Command()("clean", clients.folder, "--yes")
     assert listed(clients.folder) == []
     assert not list(clients.folder.glob("[0-9]*"))
     names = os.listdir(clients.folder / ".submitit" / "journal")
@@ -227,7 +228,7 @@ for round in range(12):
     rounds = 0
     while client.poll() is None:
         if clients.folder.exists():
-            command_line.run("clean", clients.folder, "--state", "FAILED", "--yes", code=None)
+            Command()("clean", clients.folder, "--state", "FAILED", "--yes", code=None)
             rounds += 1
     assert client.wait(60) == 0
     assert rounds > 1
@@ -263,13 +264,13 @@ def test_an_id_that_comes_round_again_is_the_new_jobs(executor: submitit.LocalEx
     """As on a cluster whose counter was reset: the old job's record is not the new job's."""
     executor.submit(calls.add, 1, 2).wait()
     until_over(executor.folder, "1")
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     (executor.folder / ".submitit" / "local" / "next-id").unlink()
     again = submitit.LocalExecutor(executor.folder)
     job = again.submit(calls.wait_for_file, str(tmp_path / "go"))
     assert job.job_id == "1"
     assert listed(executor.folder) == ["1"]
-    command_line.run("clean", executor.folder, "--yes")
+    Command()("clean", executor.folder, "--yes")
     put(tmp_path / "go", "on")
     assert job.result() == "on"
     assert found_again(executor.folder, "1").result() == "on"
@@ -306,12 +307,12 @@ def test_it_asks(executor: submitit.LocalExecutor) -> None:
     ],
 )
 def test_wrong_use(words: list[str], said: str) -> None:
-    done = command_line.run("clean", *words, code=2)
-    assert said in " ".join(done.stderr.split())
-    assert done.stdout == ""
+    done = Command()("clean", *words, code=2)
+    assert said in " ".join(done.err.split())
+    assert done.out == ""
 
 
 def test_a_folder_without_jobs(tmp_path: Path) -> None:
     for command in ("du", "clean"):
-        done = command_line.run(command, tmp_path, code=1)
-        assert f"no job was submitted to {tmp_path}" in done.stderr
+        done = Command()(command, tmp_path, code=1)
+        assert f"no job was submitted to {tmp_path}" in done.err

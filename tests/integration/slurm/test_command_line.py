@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 import submitit
+from support.calls import print_until
 from support.command import DEADLINE_S, Command
 from support.slurm_jobs import Client
 
@@ -25,17 +24,7 @@ def go_wrong_at(number: int) -> int:
     return number
 
 
-def print_until(go: str) -> None:
-    print("first line", flush=True)
-    deadline = time.monotonic() + 60
-    while not os.path.exists(go):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    print("last line", flush=True)
-
-
-for function in (go_wrong_at, print_until):
-    function.__module__ = "__main__"
+go_wrong_at.__module__ = "__main__"
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import submitit
 from submitit.errors import JobVanishedError
 from submitit.storage import journal
 from submitit.views.folder import Folder
-from support import calls, command_line
+from support import calls
+from support.command import Command
 from support.local_processes import put
 from support.slurm_cluster import SlurmCluster, missing_programs
 from support.slurm_jobs import Client, until, use
@@ -44,7 +45,7 @@ def test_elements_that_are_over_go_and_the_others_have_all_they_need(client: Cli
     single.result()
     until(lambda: listed(tmp_path / "jobs")[jobs[0].job_id] == "COMPLETED", "the first element is over")
     until(lambda: listed(tmp_path / "jobs")[single.job_id] == "COMPLETED", "the single job is over")
-    (plan,) = command_line.answer("clean", tmp_path / "jobs", "--yes")
+    (plan,) = Command().answer("clean", tmp_path / "jobs", "--yes")
     assert [job["job_id"] for job in plan["jobs"]] == [jobs[0].job_id]
     assert plan["kept"] == {"alive": 4, "needed": 1}
     assert sorted(listed(tmp_path / "jobs")) == sorted(
@@ -59,22 +60,22 @@ def test_elements_that_are_over_go_and_the_others_have_all_they_need(client: Cli
     assert [job.result() for job in jobs[1:]] == ["went on"] * 3
     waiting.cancel()
     until(lambda: set(listed(tmp_path / "jobs").values()) <= {"COMPLETED", "CANCELLED"}, "all are over")
-    command_line.run("clean", tmp_path / "jobs", "--yes")
+    Command()("clean", tmp_path / "jobs", "--yes")
     assert listed(tmp_path / "jobs") == {}
     left = [path for path in (tmp_path / "jobs").rglob("*") if path.is_file() and "journal" not in path.parts]
     assert left == []
 
 
 def test_a_command_as_a_job(client: Client, tmp_path: Path) -> None:
-    done = command_line.run("run", "-f", "-t", "5", "--cpus", "1", "echo $SLURM_JOB_NAME; exit 3", cwd=tmp_path, code=3)
-    assert done.stdout.splitlines()[0] == "echo"
-    done = command_line.run("run", "-c", "slurm", "-p", "nowhere", "true", cwd=tmp_path, code=1)
-    assert "the job was not submitted: sbatch: error: invalid partition specified: nowhere" in done.stderr
-    assert "#!/bin/bash" not in done.stderr
+    done = Command()("run", "-f", "-t", "5", "--cpus", "1", "echo $SLURM_JOB_NAME; exit 3", cwd=tmp_path, code=3)
+    assert done.out.splitlines()[0] == "echo"
+    done = Command()("run", "-c", "slurm", "-p", "nowhere", "true", cwd=tmp_path, code=1)
+    assert "the job was not submitted: sbatch: error: invalid partition specified: nowhere" in done.err
+    assert "#!/bin/bash" not in done.err
 
 
 def test_the_doctor_of_a_cluster_with_accounts(client: Client, tmp_path: Path) -> None:
-    told = {finding["topic"]: finding for finding in command_line.answer("doctor", tmp_path, "--submit")}
+    told = {finding["topic"]: finding for finding in Command().answer("doctor", tmp_path, "--submit")}
     assert told["Slurm"]["found"].endswith("cluster test")
     assert told["accounting"]["found"] == "sacct answers"
     assert told["preemption"]["found"] == "REQUEUE"
@@ -83,11 +84,11 @@ def test_the_doctor_of_a_cluster_with_accounts(client: Client, tmp_path: Path) -
     assert not list(tmp_path.glob("submitit-doctor-*"))
     told = {
         finding["topic"]: finding
-        for finding in command_line.answer("doctor", tmp_path, "--submit", "-P", "slurm_partition=nowhere", code=1)
+        for finding in Command().answer("doctor", tmp_path, "--submit", "-P", "slurm_partition=nowhere", code=1)
     }
     assert "invalid partition specified: nowhere" in told["test job"]["found"]
     words = ["doctor", str(tmp_path), "--submit", "--patience", "1", "-P", "slurm_begin=now+1hour"]
-    told = {finding["topic"]: finding for finding in command_line.answer(*words)}
+    told = {finding["topic"]: finding for finding in Command().answer(*words)}
     assert "PENDING after 1 s, and was cancelled" in told["test job"]["found"]
     assert not list(tmp_path.glob("submitit-doctor-*"))
 
@@ -99,7 +100,7 @@ def test_the_doctor_of_a_cluster_without_accounts(tmp_path: Path, monkeypatch: p
     settings = {"JobRequeue": 0, "MaxArraySize": 1}
     with SlurmCluster(tmp_path / "cluster", accounting=False, settings=settings) as cluster:
         use(cluster, monkeypatch)
-        told = {finding["topic"]: finding for finding in command_line.answer("doctor", tmp_path)}
+        told = {finding["topic"]: finding for finding in Command().answer("doctor", tmp_path)}
     assert told["accounting"]["found"] == "none"
     assert "only its own files tell how it ended" in told["accounting"]["meaning"]
     assert "MinJobAge" in told["accounting"]["meaning"]

@@ -41,22 +41,6 @@ def test_since_is_a_duration_back_or_a_date() -> None:
     assert times.since("90") is None  # of what?
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0.0s"),
-        (0.04, "0.0s"),
-        (9.94, "9.9s"),
-        (9.96, "0:10"),
-        (61, "1:01"),
-        (3600, "1:00:00"),
-        (90061, "1-01:01:01"),
-    ],
-)
-def test_a_duration_is_written_as_slurm_writes_it(seconds: float, text: str) -> None:
-    assert times.duration(seconds) == text
-
-
 def test_a_moment_of_long_ago_is_a_day() -> None:
     now = time.mktime((2026, 11, 20, 14, 30, 0, 0, 0, -1))
     assert times.moment(now - 60, now) == "Nov 20 14:29"

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from submitit.cli.endings import why
+from submitit.cli.summary import ranked
 from submitit.cli.tui import columns
 from submitit.cli.tui.actions import ranges
-from submitit.cli.tui.groups import Group
-from submitit.cli.tui.table import Query, Table, elapsed, to_cancel, to_retry
+from submitit.cli.tui.table import Query, Table, to_cancel, to_retry
+from submitit.orchestrator.state import StateKind
 from submitit.views.entry import JobEntry
 
 NOW = time.time()
@@ -62,12 +64,12 @@ def ids(table: Table) -> list[str]:
 
 def test_the_newest_stands_first_and_an_array_on_one_line(table: Table) -> None:
     assert ids(table) == ["*12_[0-3]", "10", "9"]
-    assert columns.tally(table.lines[0]) == [
-        ("1 TIMEOUT", Group.FAILED),
-        ("2 PENDING", Group.PENDING),
-        ("1 COMPLETED", Group.COMPLETED),
+    assert ranked(job.state for job in table.lines[0].jobs) == [
+        ("TIMEOUT", 1),
+        ("PENDING", 2),
+        ("COMPLETED", 1),
     ]
-    assert table.counts == {Group.FAILED: 2, Group.RUNNING: 1, Group.PENDING: 2, Group.COMPLETED: 1}
+    assert table.counts == {StateKind.FAILED: 2, StateKind.RUNNING: 1, StateKind.PENDING: 2, StateKind.COMPLETED: 1}
 
 
 def test_an_array_is_unfolded_and_folded(table: Table) -> None:
@@ -101,14 +103,14 @@ def test_words_are_looked_for_in_all_texts_of_a_job(table: Table) -> None:
         assert ids(table) == expected, words
     table.ask(Query(words="timeout"))
     assert (len(table.lines[0].jobs), table.lines[0].of, table.shown) == (1, 4, 1)
-    assert table.counts == {Group.FAILED: 1}
+    assert table.counts == {StateKind.FAILED: 1}
 
 
 def test_one_kind_of_state_is_shown_and_all_are_counted(table: Table) -> None:
-    table.ask(Query(group=Group.FAILED))
+    table.ask(Query(kind=StateKind.FAILED))
     assert ids(table) == ["*12_[0-3]", "9"]
     assert [entry.job_id for entry in table.jobs] == ["12_1", "9"]
-    assert table.counts[Group.PENDING] == 2
+    assert table.counts[StateKind.PENDING] == 2
 
 
 @pytest.mark.parametrize(
@@ -136,14 +138,14 @@ def test_what_ran_longest_stands_first_and_what_has_not_run_last(table: Table) -
     table.fold_all()
     table.ask(Query(sort="time"))
     assert ids(table) == ["10", "*12_[0-3]", "12_0", "12_1", "12_2", "12_3", "9"]
-    assert elapsed(table.lines[0].entry, NOW) == pytest.approx(100)
-    assert elapsed(job(EVAL, "10", "REQUEUED", over=False, start=NOW - 5), NOW) is None, "it waits"
+    assert table.lines[0].entry.ran_s(NOW) == pytest.approx(100)
+    assert job(EVAL, "10", "REQUEUED", over=False, start=NOW - 5).ran_s(NOW) is None, "it waits"
 
 
 def test_news_keep_what_was_folded_and_asked_for(table: Table) -> None:
     table.fold(table.lines[0])
     key = table.lines[2].key
-    table.ask(Query(group=Group.FAILED))
+    table.ask(Query(kind=StateKind.FAILED))
     table.show([*table.entries, job(call(["13"], "late"), "13", "FAILED")])
     assert ids(table) == ["13", "*12_[0-3]", "12_1", "9"]
     assert table.place(key) == 2
@@ -194,8 +196,8 @@ def test_text_of_others_is_one_harmless_line_that_can_be_printed() -> None:
 
 
 def test_reasons_and_ages() -> None:
-    assert columns.why(job(TRAIN, "9", "FAILED", exit_code=3)) == "exit code 3"
-    assert columns.why(job(TRAIN, "9", "FAILED", exit_code=-9, reason="gone")) == "SIGKILL(-9), gone"
+    assert why(job(TRAIN, "9", "FAILED", exit_code=3)) == "exit code 3"
+    assert why(job(TRAIN, "9", "FAILED", exit_code=-9, reason="gone")) == "SIGKILL(-9), gone"
     assert [columns.age(seconds) for seconds in (-3, 59, 60, 3599, 7200, 90_000)] == [
         "0s",
         "59s",

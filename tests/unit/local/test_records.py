@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from submitit.local import journals, processes, protocol, records
 from submitit.local.records import Header, Record
+from submitit.orchestrator import exits as ends
 from submitit.orchestrator.wake import Wake
 from submitit.storage.paths import Layout
 
@@ -186,7 +187,7 @@ def test_any_journal_is_read(tmp_path: Path, header: dict[str, Any], lines: list
         assert found is not None
         assert all(isinstance(value, str) for value in found.info().values())
         exits = [code for code in found.exits if code is not None]
-        assert all(map(records.exit_in_words, exits))
+        assert all(map(ends.in_words, exits))
 
 
 def test_a_line_of_more_jobs_than_there_can_be_says_nothing() -> None:

@@ -202,14 +202,6 @@ def test_a_job_without_logs_says_so(cluster: ToldCluster) -> None:
     assert "No output/error stream produced !" in str(job.exception())
 
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [(137, "SIGKILL(-9)"), (139, "SIGSEGV(-11)"), (3, "EXIT(3)"), (255, "EXIT(255)"), (129, "SIGHUP(-1)")],
-)
-def test_exit_codes_have_names(code: int, name: str) -> None:
-    assert collector.exit_name(code) == name
-
-
 def test_what_slurm_means_by_a_log_that_it_could_not_open(cluster: ToldCluster) -> None:
     job = cluster.job()
     cluster.watcher.say("1", "FAILED", ExitCode="0:53", Reason="JobLaunchFailure")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from submitit import amounts
 from submitit.client.attempt import Attempt
-from submitit.views import amounts
 from submitit.views.entry import JobEntry
 from submitit.views.report import charts, document, page
 from submitit.views.usage import Seen

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitit.views import amounts
+from submitit import amounts
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,23 @@ def test_durations(seconds: float | None, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (-1, "0.0s"),
+        (0.04, "0.0s"),
+        (9.94, "9.9s"),
+        (9.96, "0:10"),
+        (61, "1:01"),
+        (3600, "1:00:00"),
+        (90061, "1-01:01:01"),
+    ],
+)
+def test_a_duration_as_slurm_writes_it(seconds: float | None, text: str) -> None:
+    assert amounts.clock(seconds) == text
+
+
+@pytest.mark.parametrize(
     "megabytes, words",
     [(None, "not known"), (0.5, "0.5 MB"), (512, "512 MB"), (1023.7, "1 GB"), (2150.4, "2.1 GB"), (16384, "16 GB")],
 )
@@ -49,6 +68,18 @@ def test_a_share_is_all_or_nothing_only_where_it_is(part: float, whole: float, w
 def test_counts() -> None:
     assert amounts.count(1, "job") == "1 job"
     assert amounts.count(5000, "job") == "5,000 jobs"
+
+
+def test_a_moment_is_told_to_the_second() -> None:
+    assert amounts.stamp(time.mktime((2026, 11, 20, 4, 30, 7, 0, 0, -1)) + 0.9) == "2026-11-20 04:30:07"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (4096, "4.0 KB"), (1024**2 - 1, "1.0 MB"), (5 * 1024**6, "5,120.0 PB")],
+)
+def test_sizes(count: float, text: str) -> None:
+    assert amounts.size(count) == text
 
 
 @given(st.floats(0, 1e10))

@@ -1,14 +1,15 @@
-"""Times, sizes and counts as people read them."""
+"""Times, sizes and counts, as people read them."""
 
 from __future__ import annotations
 
 import math
+import time
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float | None) -> str:
-    """``"0.42 s"``, ``"12 s"``, ``"3 min 20 s"``, ``"2 d 4 h"``: the two largest units."""
+    """In a sentence: ``"0.42 s"``, ``"12 s"``, ``"3 min 20 s"``, ``"2 d 4 h"``: the two largest units."""
     if seconds is None:
         return "not known"
     if seconds < 10:
@@ -24,6 +25,28 @@ def duration(seconds: float | None) -> str:
     return " ".join(filter(None, parts))
 
 
+def clock(seconds: float | None) -> str:
+    """A duration as Slurm writes it, for columns and for what is written anew each second.
+
+    ``"0:05"``, ``"1:02:03"``, ``"2-03:04:05"``; below ten seconds with a tenth: ``"4.2s"``; nothing for ``None``.
+    """
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f}s"
+    days, rest = divmod(round(seconds), 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, left = divmod(rest, 60)
+    if days:
+        return f"{days}-{hours:02}:{minutes:02}:{left:02}"
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def stamp(moment: float) -> str:
+    """A moment, in seconds since the epoch, to the second: ``"2026-11-21 23:05:07"``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
 def memory(megabytes: float | None) -> str:
     """``"512 MB"``, ``"2.1 GB"``, of 1024² bytes and 1024³."""
     if megabytes is None:
@@ -31,6 +54,16 @@ def memory(megabytes: float | None) -> str:
     if round(megabytes) < 1024:
         return f"{_digits(megabytes)} MB"
     return f"{_digits(megabytes / 1024)} GB"
+
+
+def size(count: float) -> str:
+    """Bytes for a column: ``"0 B"``, ``"4.0 KB"``, ``"1.2 GB"``, in powers of 1024."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    units = ["KB", "MB", "GB", "TB", "PB"]
+    while (count := count / 1024) >= 999.95 and len(units) > 1:
+        units.pop(0)
+    return f"{count:,.1f} {units[0]}"
 
 
 def number(value: float) -> str:
