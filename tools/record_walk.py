@@ -35,7 +35,7 @@ PAGE = ROOT / "docs" / "tutorial" / "walk.md"
 PICTURES = ROOT / "docs" / "pictures" / "walk"
 COLUMNS, ROWS = 80, 24
 #: What the home directory is called in the pictures: just as long, so that lines end where they did.
-SHOWN_AS = "/home/ada.lovelace"
+SHOWN_AS = "/data/ada.lovelace"
 #: The programs of the shell: Slurm's are none of them, so that the walk is the same where there is a Slurm.
 PROGRAMS = ("bash", "sh", "clear", "echo", "env", "git", "tmux")
 #: Bright enough on a dark ground, dark or light page around it; colours 0 to 7, then the bright ones.
