@@ -21,7 +21,7 @@ def cancel(
     Exit code: 0 where they are cancelled, or were over already; 1 where one was refused, or there is no such job, or the
     question was answered with no; 2 wrong use.
     """
-    found = naming.find(jobs, folder)
+    found = naming.find(jobs, folder, living=True)
     living = [one for one in found if not one.entry.over]
     entries = [one.entry for one in living]
     if len(living) > 1:

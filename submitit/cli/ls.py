@@ -21,6 +21,8 @@ from submitit.orchestrator.state import JobState
 from submitit.terminal import one_line
 from submitit.views.entry import JobEntry
 
+#: So many jobs are looked at one by one for their times, where the list does not know them: on a network file system each takes a while.
+_TIMED = 500
 #: Ids that a line names of those that failed.
 _NAMED = 20
 _COLUMNS = [
@@ -116,6 +118,11 @@ def ls(
         chosen = chosen[-last:]
     if newest_first:
         chosen.reverse()
+    if sum(len(line.jobs) for line in chosen) <= _TIMED:
+        chosen = [
+            line._replace(jobs=[one._replace(entry=one.folder.timed(one.entry)) for one in line.jobs])
+            for line in chosen
+        ]
     if as_json:
         from submitit.cli.job_json import job_json
 

@@ -56,15 +56,15 @@ def folders(folder: str | None, *, ask: bool = False) -> list[Folder]:
     return found
 
 
-def find(names: Sequence[str], folder: str | None = None, *, ask: bool = True) -> list[Found]:
+def find(names: Sequence[str], folder: str | None = None, *, ask: bool = True, living: bool = False) -> list[Found]:
     """The jobs that these words name, each once and in their order; their states as of now, unless ``ask`` is false.
 
-    Ends the command with a sentence where a word names nothing, or might mean several things.
+    Ends the command with a sentence where a word names nothing, or might mean several things. For who means those that are
+    ``living`` it means these, where others of its name are over.
     """
     known = folders(folder)
-    found = {
-        (one.folder.root, one.entry.folder, one.entry.job_id): one for name in names for one in _named(name, known)
-    }
+    named = [one for name in names for one in _named(name, known, living=living)]
+    found = {(one.folder.root, one.entry.folder, one.entry.job_id): one for one in named}
     if ask:
         views.refresh({id(one.folder): one.folder for one in found.values()}.values())
     return [one.now() for one in found.values()]
@@ -102,7 +102,7 @@ def complete(incomplete: str) -> list[tuple[str, str]]:
     return found[:200]
 
 
-def _named(name: str, known: list[Folder]) -> list[Found]:
+def _named(name: str, known: list[Folder], *, living: bool) -> list[Found]:
     if place := _FROM_THE_LAST.fullmatch(name):
         return _from_the_last(int(place[1]), known)
     by_id = [[Found(folder, entry) for entry in folder.find(name)] for folder in known]
@@ -113,6 +113,8 @@ def _named(name: str, known: list[Folder]) -> list[Found]:
         choices = [jobs for jobs in calls(known) if jobs[0].entry.name == name]
     if not choices:
         fail(_unknown(name, known))
+    if living and len(choices) > 1:
+        choices = [jobs for jobs in choices if not all(one.entry.over for one in jobs)] or choices
     if len(choices) > 1:
         fail(_ambiguous(name, choices), 2)
     return choices[0]

@@ -42,7 +42,7 @@ def wait(
     seconds = None
     if timeout is not None and (seconds := times.seconds(timeout)) is None:
         output.fail(f"--timeout takes seconds, or a time such as 30s, 10m or 2h, not {timeout!r}", 2)
-    found = naming.find(jobs, folder)
+    found = naming.find(jobs, folder, living=True)
     pending = [one for one in found if not one.entry.over]
     if pending:
         if sys.stderr.isatty():

@@ -118,6 +118,13 @@ class Folder:
             max_rss_mb=max([*most, entry.max_rss_mb or 0.0]) or None,
         )
 
+    def timed(self, entry: JobEntry) -> JobEntry:
+        """The same job with its times, as far as they are known without opening a file of its own."""
+        if entry.backend == "local" or (entry.start and (entry.end or not entry.over)):
+            return entry
+        first, last = self._times(entry, entry.attempt)
+        return entry._replace(start=entry.start or first, end=entry.end or (last if entry.over else None))
+
     def earlier_attempts(self, entry: JobEntry) -> list[Attempt]:
         """The attempts of a job before its newest one, as far as journals and markers tell of them."""
         if entry.backend == "local":
@@ -266,12 +273,15 @@ class Folder:
     def _marked(self, entry: JobEntry, attempt: int) -> tuple[float | None, float | None, str]:
         """When the markers of an attempt were left, the first and the last, and by which node."""
         source = self._markers(entry)
+        node = source.node(entry.job_id, "0", attempt) or source.node(entry.job_id, "batch", attempt)
+        return *self._times(entry, attempt), node
+
+    def _times(self, entry: JobEntry, attempt: int) -> tuple[float | None, float | None]:
         times = []
-        for path in source.files(entry.job_id, attempt):
+        for path in self._markers(entry).files(entry.job_id, attempt):
             with contextlib.suppress(OSError):
                 times.append(os.stat(path).st_mtime)
-        node = source.node(entry.job_id, "0", attempt) or source.node(entry.job_id, "batch", attempt)
-        return min(times, default=None), max(times, default=None), node
+        return min(times, default=None), max(times, default=None)
 
 
 def refresh(folders: Iterable[Folder], *, ask: bool = True) -> bool:

@@ -406,6 +406,15 @@ def test_cancel_asks_before_it_cancels_several(living: Jobs, tmp_path: Path) -> 
     assert command("cancel", "1").out == "Over already: job 1 (COMPLETED).\n"
 
 
+def test_a_name_means_what_lives_to_who_cancels(living: Jobs, tmp_path: Path) -> None:
+    """The same script, once more: its jobs have the same names."""
+    living.submit("sweep", triple, 2).result(DEADLINE_S)
+    living.submit("sweep", print_until, str(tmp_path / "go"))
+    assert living.command("cancel", "sweep").out == "Cancelled job 2.\n"
+    living.command("wait", "2", code=1)
+    assert "sweep may be any of 2" in living.command("cancel", "sweep", code=2).err, "none lives"
+
+
 def test_retry_submits_what_failed_once_more(living: Jobs, tmp_path: Path) -> None:
     for name in ("flaky", "flakier"):
         living.submit(name, fail_once, str(tmp_path / name)).wait(DEADLINE_S)

@@ -56,7 +56,7 @@ def test_an_array_that_went_wrong_and_its_retry(
     array = jobs[0].job_id.partition("_")[0]
     said = command("wait", array, code=1)
     assert said.lines == ["3 jobs: 1 FAILED, 2 COMPLETED", f"{array}_1 FAILED exit code 1"]
-    assert re.search(rf"^{array} +sweep +1 FAILED, 2 COMPLETED .* {array}_1 ", command("ls").lines[1])
+    assert re.search(rf"^{array} +sweep +1 FAILED, 2 COMPLETED +\S+ \S+ +\d\S* +{array}_1 ", command("ls").lines[1])
     assert [job["state"] for job in command("ls", "--json").json] == ["COMPLETED", "FAILED", "COMPLETED"]
     out = command("show", f"{array}_1").out
     for words in ("1 node, 1 task, 100 MB of memory, up to 5:00", "ValueError: one is wrong", "Files\n"):
