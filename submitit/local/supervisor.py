@@ -447,7 +447,7 @@ class Supervisor:
                 self._cancelled_by_file(root, job_id)
 
     def _cancelled_by_file(self, root: Root, job_id: str) -> None:
-        self.cancel(root.path, job_id, "from another process")
+        self.cancel(root.path, job_id, "cancelled from another process")
         try:
             os.unlink(os.path.join(root.cancels, job_id))
         except OSError as error:

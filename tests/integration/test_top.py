@@ -173,7 +173,7 @@ def test_jobs_are_cancelled_and_submitted_again(tmp_path: Path, folder: Path, sc
         shown.type("c")
         shown.line("Nothing to cancel: all of these jobs are over, or were cancelled.")
         shown.type("Enter", "Down")
-        shown.line(f"  {jobs[0].job_id} ", "CANCELLED", "SIGKILL")
+        shown.line(f"  {jobs[0].job_id} ", "CANCELLED", "cancelled from another process")
         shown.type("r")
         shown.line(f"Retry 1 job, {jobs[0].job_id} sweep (CANCELLED)?")
         shown.type("y")
