@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from submitit.cli.logfile import last_lines
 from submitit.orchestrator import exits
-from submitit.orchestrator.state import JobState
 from submitit.storage import outcome
 
 if TYPE_CHECKING:
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 
 def why(entry: JobEntry) -> str:
     """Why a job is where it is: how it ended, and the reason that is given."""
-    cancelled = JobState.read(entry.state) is JobState.CANCELLED  # by which signal is nobody's concern
-    ended = exits.name(entry.exit_code) if entry.over and entry.exit_code and not cancelled else ""
+    # By which signal a job was cancelled is nobody's concern.
+    ended = exits.name(entry.exit_code) if entry.over and entry.exit_code and not entry.cancelled else ""
     return ", ".join(filter(None, (ended, entry.reason)))
 
 

@@ -51,7 +51,7 @@ def retry(
         found = [Found(model, entry) for model in known for entry in model.entries if entry.failed]
     else:
         found = naming.find(jobs or [], folder)
-    chosen = [one for one in found if every or (one.entry.over and not one.entry.succeeded)]
+    chosen = [one for one in found if every or one.entry.failed or one.entry.cancelled]
     if not chosen:
         told = f": {output.joined(counts(one.entry for one in found))}" if found else ""
         output.fail(f"none of these jobs has failed{told}" + (" (--all submits them all the same)" if found else ""))

@@ -101,6 +101,11 @@ class JobEntry(NamedTuple):
         return self.over and JobState.read(self.state) not in (JobState.COMPLETED, JobState.CANCELLED)
 
     @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled; its processes may still be coming to their end."""
+        return JobState.read(self.state) is JobState.CANCELLED
+
+    @property
     def running(self) -> bool:
         """Whether it has begun and is not over."""
         return not self.over and JobState.read(self.state).begun

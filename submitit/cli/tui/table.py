@@ -216,5 +216,5 @@ def to_cancel(jobs: Iterable[JobEntry]) -> list[JobEntry]:
 
 
 def to_retry(jobs: Iterable[JobEntry]) -> list[JobEntry]:
-    """Those that have come to an end, and not to a good one."""
-    return [job for job in jobs if job.over and not job.succeeded]
+    """Those that have come to a bad end, or were cancelled."""
+    return [job for job in jobs if job.failed or job.cancelled]
