@@ -124,7 +124,7 @@ def test_jobs_are_filtered_sorted_unfolded_and_looked_at(tmp_path: Path, folder:
         shown.line("ValueError: bad luck")
         shown.type("q")
         shown.line("submitit top", "4 jobs")
-        assert len(shown.line("submitit top")) == 150
+        calls.wait_for(lambda: len(shown.line("submitit top")) == 150)
         shown.resize(80, 24)
         shown.type("?")
         shown.shows("Keys", "Cancel and retry ask first")
