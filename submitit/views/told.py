@@ -46,7 +46,7 @@ def by_markers(entry: JobEntry, told: sources.Attempt | None) -> tuple[JobEntry,
         return entry, False
     codes = [128 - code if code > 128 else code for code in told.exits.values()]
     worst = min(codes, key=lambda code: (code >= 0, code == 0), default=None)
-    known = entry._replace(attempt=told.number, exit_code=worst)
+    known = entry._replace(attempt=told.number, exit_code=worst, reason="")  # that for which it waited is past
     if told.retried or told.requeued:
         return known._replace(state="REQUEUED", reason=told.retried), False
     if "batch" not in told.exits:

@@ -88,8 +88,10 @@ def test_what_was_told_to_end_is_over_once_the_scheduler_says_so(
     calls.wait_for(lambda: ended(view))
     assert view.entries[0].state == "CANCELLED"
     markers = Attempt(0, frozenset("0"), frozenset(), {"0": 143, "batch": 143}, terminated=True)
-    told_to_end, settled = told.by_markers(JobEntry(view.entries[0].submission, job.job_id), markers)
+    waited = JobEntry(view.entries[0].submission, job.job_id, reason="Resources")
+    told_to_end, settled = told.by_markers(waited, markers)
     assert (told_to_end.over, settled) == (False, False), "it may have been preempted, and run again"
+    assert told_to_end.reason == "", "it waits no more"
 
 
 @pytest.mark.needs("requeues")
